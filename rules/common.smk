@@ -1,0 +1,135 @@
+# For all stories: the checked configuration, the digest of code, where files stand, and the list of what the report shows.
+import shlex
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+# The checkout as seen from the working directory, so that a moved checkout changes no command and no input.
+REPO = os.path.relpath(workflow.basedir)
+sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
+from closure import code, contents
+from configuration import check_claims, check_config, look_first, read_yaml
+from genovision.sources import read_sources
+
+SCHEMAS = os.path.join(workflow.basedir, "workflow", "schemas")
+check_config(config, read_yaml(f"{SCHEMAS}/config.schema.yaml"))
+check_claims(os.path.join(workflow.basedir, "config", "claims.yaml"), read_yaml(f"{SCHEMAS}/claims.schema.yaml"))
+
+SPECIES = config["promoters"]["species"]
+LENGTHS = config["promoters"]["lengths"]
+DNA_LENGTH = config["dna"]["length"]
+STORIES = {"epd_gendna": "promoters"}  # system -> the story whose target it also answers to
+SHOWN = defaultdict(list)  # system -> (title, path, caption) of what the report shows of it, in order
+WARNINGS = defaultdict(list)  # system -> tables of warnings that the report repeats
+EVIDENCE = defaultdict(list)  # system -> tables of evidence that its claims are weighed on
+
+SOURCES = defaultdict(list)  # (source, file) -> rows of the table of sources
+for row in read_sources(os.path.join(workflow.basedir, "resources", "sources.tsv")):
+    SOURCES[row.source, row.file].append(row)
+
+
+look_first(config["sources"]["folders"])
+
+
+def show(system, title, path, caption):
+    """Put a figure (SVG) or table (TSV) of a system into the report; `caption` names workflow/report/<caption>.md."""
+    SHOWN[system].append((title, path, caption))
+
+
+def genome(species, key):
+    """`genomes.<species>.<key>` of the configuration, None where it is silent."""
+    return config["genomes"][species].get(key)
+
+
+def sourced(entry, suffix=""):
+    """Where rules/sources.smk puts the file of `{source: ..., file: ...}`, or with a suffix its receipt; [] for no entry."""
+    return f"results/sources/{entry['source']}/{entry['file']}{suffix}" if entry else []
+
+
+def member(entry):
+    """The option that names the place inside an archive."""
+    return f"--member {shlex.quote(entry['member'])}" if entry and entry.get("member") else ""
+
+
+def option(name, values):
+    """`--name a b c`, quoted for the shell; nothing when there is no value."""
+    return f"--{name} {shlex.join(map(str, values))}" if values else ""
+
+
+def repeated(name, rows):
+    """`--name a b --name c d`, quoted for the shell."""
+    return " ".join(f"--{name} {shlex.join(map(str, row))}" for row in rows)
+
+
+def renamed(species):
+    """Options that rename contigs to EPD's names and check their lengths."""
+    contigs = genome(species, "contigs") or {}
+    names = [f"{old}={contig['name']}" for old, contig in contigs.items()]
+    lengths = [f"{contig['name']}={contig['length']}" for contig in contigs.values()]
+    return option("rename", names), option("lengths", lengths)
+
+
+def replaceable(source):
+    """May the file be missing? Start sites may where another kind stands in for them; the 60-base records always may."""
+    return any(
+        source == (entry.get(kind) or {}).get("source")
+        for entry in config["genomes"].values()
+        for kind in ("epd", "dat")
+        if kind == "dat" or (entry.get("annotation") and "annotation" in config["promoters"]["tss"])
+    )
+
+
+def kinds(species):
+    """Kinds of start site that a species has, in the configured order of preference."""
+    return [kind for kind in config["promoters"]["tss"] if genome(species, kind)]
+
+
+def compared(species):
+    """Has the species both kinds of start site?"""
+    return bool(genome(species, "epd") and genome(species, "annotation"))
+
+
+def sets(species):
+    """Sets of sequences measured for a species beside the real test fold."""
+    return [name for name in config["dna"]["sets"] if name != "annotation" or compared(species)]
+
+
+def systems():
+    """Systems that belong into the ledger and the report of this invocation.
+
+    `./run sirc report` asks for one: it is shown with whatever is there already. `./run report` asks for all.
+    """
+    targets = set(workflow.dag_settings.targets)
+    named = [system for system in config["systems"] if targets & {system, STORIES[system]}]
+    return [
+        system
+        for system in config["systems"]
+        if not named or system in named or all(os.path.exists(path) for _, path, _ in SHOWN[system])
+    ]
+
+
+def shown(wanted=None):
+    """Paths of what the report shows of the given systems (of this invocation's, when none is given)."""
+    return [path for system in wanted or systems() for _, path, _ in SHOWN[system]]
+
+
+def announce():
+    """After a run: the warnings, and where to look."""
+    for system in config["systems"]:
+        for path in filter(os.path.exists, WARNINGS[system]):
+            for line in Path(path).read_text().splitlines()[1:]:
+                species, sentence = line.split("\t")
+                print(f"warning: {species}: {sentence}", file=sys.stderr)
+    for what, path in (("table", "results/claims.tsv"), ("report", "results/report.html")):
+        if os.path.exists(path):
+            print(f"{what}: {os.path.abspath(path)}", file=sys.stderr)
+
+
+wildcard_constraints:
+    species="|".join(config["genomes"]),
+    length=r"\d+",
+    tss="epd|annotation|chosen",
+    set="|".join(["test", *config["dna"]["sets"]]),
+    motif="|".join(config["dna"]["jaspar"]) or "none",
+    source="|".join(source for source, _ in SOURCES),
+    file="|".join(sorted({file.replace(".", r"\.") for _, file in SOURCES})),

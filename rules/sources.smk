@@ -1,0 +1,29 @@
+# Published files, retrieved once, checked by sha256. resources/sources.tsv says where each is published;
+# the receipt beside each file says where it came from.
+
+
+rule retrieve:
+    output:
+        file="results/sources/{source}/{file}",
+        receipt="results/sources/{source}/{file}.json",
+    log:
+        "logs/retrieve/{source}/{file}.log",
+    benchmark:
+        "benchmarks/retrieve/{source}/{file}.jsonl"
+    conda:
+        "../envs/retrieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime="4h",
+    params:
+        repo=REPO,
+        code=code("sources/retrieve"),
+        published=lambda wildcards: [str(row) for row in SOURCES[wildcards.source, wildcards.file]],
+        optional=lambda wildcards: "--optional" if replaceable(wildcards.source) else "",
+    message:
+        "Retrieving {wildcards.file}"
+    shell:
+        "python {params.repo}/workflow sources/retrieve --table {params.repo}/resources/sources.tsv"
+        " --source {wildcards.source:q} --file {wildcards.file:q} {params.optional}"
+        " --out {output.file:q} --receipt {output.receipt:q} > {log:q} 2>&1"

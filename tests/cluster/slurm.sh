@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# A real Slurm of two nodes on this machine, without systemd, cgroups or an accounting database:
+#   tests/cluster/slurm.sh start DIR   (then: export SLURM_CONF=DIR/slurm.conf)
+#   tests/cluster/slurm.sh stop DIR
+# Everything of it lives in DIR; the system's own Slurm and munge are neither read nor touched. Needs slurm-wlm and munge.
+set -euo pipefail
+
+usage() {
+    sed -n '2,5s/^# *//p' "$0" >&2
+    exit 2
+}
+
+configure() {
+    local host user
+    host=$(hostname -s)
+    user=$(id -un)
+    # linuxproc and task/none: neither cgroups nor cpusets are asked for. MinJobAge: ended jobs stay visible to squeue.
+    # Short scheduler intervals: the jobs of a test are short. config_overrides: the nodes need not be what is written here.
+    cat >"$folder/slurm.conf" <<EOF
+ClusterName=genovision
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=16817
+SlurmUser=$user
+SlurmdUser=$user
+AuthType=auth/munge
+AuthInfo=socket=$folder/munge.socket
+CredType=cred/munge
+StateSaveLocation=$folder/controller
+SlurmdSpoolDir=$folder/%n
+SlurmctldPidFile=$folder/slurmctld.pid
+SlurmdPidFile=$folder/slurmd.%n.pid
+SlurmctldLogFile=$folder/slurmctld.log
+SlurmdLogFile=$folder/slurmd.%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2,defer_batch
+ReturnToService=2
+MinJobAge=300
+SlurmctldTimeout=30
+SlurmdTimeout=30
+InactiveLimit=0
+KillWait=5
+MpiDefault=none
+JobRequeue=1
+SlurmdParameters=config_overrides
+NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17001-17002] CPUs=2 RealMemory=8000 State=UNKNOWN
+PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
+EOF
+}
+
+start() {
+    local needed
+    for needed in munged slurmctld slurmd sinfo; do
+        if ! type -P "$needed" >/dev/null; then
+            echo "slurm.sh: $needed is missing; install Debian's packages slurm-wlm and munge." >&2
+            exit 1
+        fi
+    done
+    mkdir -p -- "$folder"
+    folder=$(cd -- "$folder" && pwd)
+    chmod 755 "$folder" # munged refuses a folder that others could write into
+    mkdir -p "$folder/controller" "$folder/n1" "$folder/n2"
+    (umask 077 && head -c 1024 /dev/urandom >"$folder/munge.key")
+    # --force: it warns instead of stopping where a folder above belongs to somebody else
+    munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
+        --log-file="$folder/munged.log" --seed-file="$folder/munged.seed" 2>>"$folder/munged.err"
+    configure
+    export SLURM_CONF=$folder/slurm.conf
+    slurmctld
+    slurmd -N n1
+    slurmd -N n2
+    for _ in $(seq 60); do
+        if [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | sort -u | wc -l)" = 2 ]; then
+            sinfo --Node
+            return
+        fi
+        sleep 0.5
+    done
+    echo "slurm.sh: the nodes are not idle after 30 s; $folder holds the logs." >&2
+    exit 1
+}
+
+# Ends each daemon by the id in its file, if that id still is that daemon, and waits for it.
+stop() {
+    local daemon pid
+    export SLURM_CONF=$folder/slurm.conf
+    if [ -f "$SLURM_CONF" ]; then timeout 10 scancel --quiet --user "$(id -un)" 2>/dev/null || true; fi
+    for daemon in slurmd.n1 slurmd.n2 slurmctld munged; do
+        pid=$(cat "$folder/$daemon.pid" 2>/dev/null) || continue
+        for signal in TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM KILL; do
+            [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "${daemon%%.*}" ] || break
+            kill -"$signal" "$pid" 2>/dev/null || break
+            sleep 0.5
+        done
+    done
+}
+
+[ $# = 2 ] || usage
+folder=$2
+case $1 in
+start | stop) "$1" ;;
+*) usage ;;
+esac

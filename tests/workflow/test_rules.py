@@ -1,0 +1,115 @@
+"""The rules of a rule, read from the parsed workflow: nothing runs without a log, a benchmark, an environment and a digest of its code."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGETS = {"all", "epd_gendna", "promoters"}
+
+
+@pytest.fixture(scope="module")
+def computing(workflow):
+    return [rule for rule in workflow.rules if rule.name not in TARGETS]
+
+
+def test_there_are_rules_to_check_and_targets_compute_nothing(workflow, computing):
+    assert len(computing) >= 15
+    assert {rule.name for rule in workflow.rules} >= TARGETS
+    assert all(not rule.output and rule.shellcmd is None for rule in workflow.rules if rule.name in TARGETS)
+    assert workflow.default_target == "all"
+
+
+def test_every_rule_has_what_a_rule_needs(computing):
+    for rule in computing:
+        assert rule.output, rule.name
+        assert rule.input or rule.name in {"retrieve", "read_jaspar"}, rule.name
+        assert rule.log, rule.name
+        assert rule.benchmark and str(rule.benchmark).endswith(".jsonl"), rule.name
+        assert rule.message, rule.name
+        assert "_cores" in rule.resources and {"mem_mb", "runtime"} <= set(rule.resources), rule.name
+        assert isinstance(rule.conda_env, str) or rule.conda_env is not None, rule.name
+        assert {"code", "repo"} <= set(rule.params.keys()), rule.name
+
+
+def test_every_rule_is_one_command_that_writes_its_log(computing):
+    for rule in computing:
+        assert rule.shellcmd and not rule.is_run and not rule.is_script and not rule.is_wrapper, rule.name
+        assert rule.shellcmd.startswith("python {params.repo}/workflow "), rule.name
+        assert rule.shellcmd.endswith(" > {log:q} 2>&1"), rule.name
+        assert not re.search(r"[;|&`]|\$\(", rule.shellcmd.removesuffix(" 2>&1")), rule.name
+
+
+def test_the_digest_is_of_the_command_that_runs(computing):
+    from closure import code
+
+    for rule in computing:
+        command = rule.shellcmd.split()[2]
+        assert (ROOT / "workflow" / "scripts" / f"{command}.py").is_file(), rule.name
+        assert rule.params.code == code(command), f"{rule.name}: params.code is not the digest of {command}"
+
+
+def test_every_command_belongs_to_a_rule(computing):
+    used = {rule.shellcmd.split()[2] for rule in computing} | {"promoters/read_author_csv"}
+    commands = {f"{path.parent.name}/{path.stem}" for path in (ROOT / "workflow" / "scripts").glob("*/*.py")}
+    assert commands == used
+
+
+def test_paths_are_quoted_for_the_shell(computing):
+    for rule in computing:
+        for field in re.findall(r"\{((?:input|output|log)[^}]*)\}", rule.shellcmd):
+            assert field.endswith(":q"), f"{rule.name}: {{{field}}}"
+
+
+def test_every_environment_is_used_and_every_rule_names_one_that_exists(computing):
+    named = {Path(str(rule.conda_env)).name for rule in computing}
+    there = {path.name for path in (ROOT / "envs").glob("*.yaml")}
+    assert named == there
+
+
+def test_no_rule_file_imports_snakemakes_own_name():
+    for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]:
+        assert not re.search(r"^\s*import workflow\b", path.read_text(), re.M), path
+
+
+def test_the_snakefile_is_short():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) < 80
+
+
+def floor(module: str) -> str:
+    return module.split(".")[1] if module.count(".") > 0 else ""
+
+
+def test_stories_import_the_ground_floor_and_no_other_story_but_two():
+    stories = {path.name for path in (ROOT / "workflow" / "genovision").iterdir() if (path / "__init__.py").is_file()}
+    for path in (ROOT / "workflow" / "genovision").rglob("*.py"):
+        home = path.relative_to(ROOT / "workflow" / "genovision").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("genovision"):
+                target = floor(node.module)
+                if target in stories and target != home:
+                    assert home in stories, f"{path}: the ground floor imports the story {target}"
+                    assert target in {"uncertainty", "samplers"}, f"{path} imports the story {target}"
+
+
+def test_every_configuration_key_is_commented():
+    text = (ROOT / "config" / "config.yaml").read_text()
+    lines = text[: text.index("\ngenomes:")].splitlines()  # the genomes share one comment, which explains every key of theirs
+    keys = 0
+    for number, line in enumerate(lines):
+        if re.match(r"^ *[a-z_]+: *[^ ]", line):
+            keys += 1
+            assert lines[number - 1].strip().startswith("#"), f"config.yaml, line {number + 1}: no comment above {line.strip()}"
+    assert keys >= 18
+
+
+def test_overlays_change_only_known_keys():
+    known = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    for path in (ROOT / "config").glob("*.yaml"):
+        if path.name in ("config.yaml", "claims.yaml"):
+            continue
+        overlay = yaml.safe_load(path.read_text())
+        assert set(overlay) <= set(known), path

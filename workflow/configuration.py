@@ -1,0 +1,101 @@
+"""Check the configuration and the claims before anything is planned: one sentence that names the key, and exit code 2."""
+
+import os
+import sys
+
+import jsonschema
+import yaml
+
+
+def check_config(config: dict, schema: dict) -> None:
+    """Set the schema's defaults, then stop with a sentence if the configuration does not fit."""
+    fill(config, schema)
+    stop_if(_misfit("config key", config, schema) or _contradiction(config))
+
+
+def check_claims(path: str, schema: dict) -> None:
+    """Stop with a sentence if the list of claims does not fit its schema or uses a number twice."""
+    claims = read_yaml(path)
+    stop_if(_misfit(f"{os.path.relpath(path)}: entry", claims, schema))
+    ids = [claim["id"] for claim in claims]
+    twice = sorted({number for number in ids if ids.count(number) > 1})
+    stop_if(f"{os.path.relpath(path)}: id {twice[0]} stands there twice; give every claim its own." if twice else None)
+
+
+def stop_if(sentence: str | None) -> None:
+    """Print the sentence and leave with 2; nothing has been planned or written yet."""
+    if sentence:
+        print(f"error: {sentence}", file=sys.stderr)
+        sys.exit(2)
+
+
+def fill(config: dict, schema: dict) -> None:
+    """Set the schema's defaults where the configuration is silent, in place."""
+    for key, part in schema.get("properties", {}).items():
+        if "default" in part:
+            config.setdefault(key, part["default"])
+        if isinstance(config.get(key), dict):
+            fill(config[key], part)
+    template = schema.get("additionalProperties")
+    for key, value in config.items():
+        if isinstance(template, dict) and isinstance(value, dict) and key not in schema.get("properties", {}):
+            fill(value, template)
+
+
+def read_yaml(path: str):
+    """A YAML file, such as a schema."""
+    with open(path, encoding="utf-8") as handle:
+        return yaml.safe_load(handle)
+
+
+def _misfit(what: str, value, schema: dict) -> str | None:
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(value))
+    if error is None:
+        return None
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = [name for name in error.instance if name not in known]
+        return (
+            f"{what} {key}{'.' * bool(key)}{unknown[0]} is unknown; {key or 'the top level'} takes {', '.join(known)}."
+        )
+    if error.validator == "pattern":
+        return f"{what} {key}: {error.instance!r} is not allowed; it must match {error.validator_value}."
+    return f"{what} {key}: {error.message}."
+
+
+def _contradiction(config: dict) -> str | None:
+    """What the schema cannot say: keys that must agree with each other."""
+    promoters, known = config["promoters"], config["genomes"]
+    for key, names in [
+        ("species", promoters["species"]),
+        ("split.orthologs", [name for group in promoters["split"]["orthologs"] for name in group]),
+    ]:
+        for species in names:
+            if species not in known:
+                return (
+                    f"config key promoters.{key}: {species} is not defined under genomes, which has {', '.join(known)}."
+                )
+    for species in promoters["species"]:
+        if not any(known[species].get(kind) for kind in promoters["tss"]):
+            kinds = " or ".join(promoters["tss"])
+            return f"config key genomes.{species}: promoters.tss asks for {kinds}, but the genome names no such file."
+    if abs(sum(promoters["split"]["fractions"]) - 1) > 1e-9:
+        return f"config key promoters.split.fractions: {promoters['split']['fractions']} does not sum to 1."
+    if promoters["split"]["orthologs"] and promoters["split"]["unit"] != "cluster":
+        return "config key promoters.split.orthologs needs promoters.split.unit: cluster, because blocks of genes would chain together."
+    if config["dna"]["length"] not in promoters["lengths"]:
+        return (
+            f"config key dna.length: {config['dna']['length']} is not one of promoters.lengths, {promoters['lengths']}."
+        )
+    return None
+
+
+def look_first(folders: list[str]) -> None:
+    """Tell the retrieving jobs where to look before they download: the configured folders, then the one of EPD_DIR.
+
+    By the environment, not by a parameter of theirs: a file that matches its checksum is the same from anywhere, so that
+    nothing reruns when a folder changes.
+    """
+    places = [*folders, *filter(None, [os.environ.get("EPD_DIR")])]
+    os.environ["GENOVISION_SOURCES"] = os.pathsep.join(os.path.abspath(place) for place in places)
