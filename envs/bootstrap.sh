@@ -1,4 +1,4 @@
-# Sourced by ./run, ./test and envs/lock, from the root of the repository: makes the Python environments that they start in.
+# Sourced by ./run, ./test and envs/lock from the root of the repository: makes the Python environments they start in.
 # bash 3.2 and POSIX tools are enough, so that it runs wherever Python does.
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
@@ -8,7 +8,7 @@ stop() {
     exit 1
 }
 
-# The first Python >= 3.11 with venv; PYTHON=python3.12 ./run chooses another. A pyenv shim may be on PATH and still not run.
+# The first Python >= 3.11 with venv; PYTHON=python3.12 ./run chooses another. Not all on PATH run: a shim may not.
 find_python() {
     local candidate without_venv=''
     for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.13 python3; do
@@ -22,15 +22,15 @@ find_python() {
         if [ -n "${PYTHON-}" ]; then break; fi
     done
     if [ -n "$without_venv" ]; then
-        stop "$without_venv has no venv module; install it (Debian and Ubuntu: apt-get install python3-venv), then start again."
+        stop "$without_venv has no venv module; install it (on Debian: apt-get install python3-venv), then start again."
     elif [ -n "${PYTHON-}" ]; then
         stop "PYTHON=$PYTHON names no Python >= 3.11; correct it or leave it out, then start again."
     fi
     stop "no Python >= 3.11 found (tried python3.11, python3.12, python3.13, python3); install one, then start again."
 }
 
-# make_environment FOLDER LOCK: a virtual environment holding exactly the `==` list LOCK. The copy of LOCK inside it, written
-# last, says that it is whole: a killed set-up or a changed lock is made anew, an equal one costs a few milliseconds.
+# make_environment FOLDER LOCK: a virtual environment holding exactly the `==` list LOCK. The copy of LOCK inside it,
+# made last, says that it is whole: after a killed set-up or a changed lock it is made anew, else this costs nothing.
 make_environment() {
     local folder=$1 lock=$2 python
     if [ -x "$folder/bin/python" ] && cmp -s -- "$lock" "$folder/lock.txt"; then return; fi

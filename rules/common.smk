@@ -9,7 +9,7 @@ REPO = os.path.relpath(workflow.basedir)
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 from closure import code, contents
 from configuration import check_claims, check_config, look_first, read_yaml
-from genovision.sources import read_sources
+from genovision.sources import read_sources, taken_up
 
 SCHEMAS = os.path.join(workflow.basedir, "workflow", "schemas")
 check_config(config, read_yaml(f"{SCHEMAS}/config.schema.yaml"))
@@ -79,6 +79,12 @@ def replaceable(source):
     )
 
 
+def late(wildcards):
+    """The option that retrieves anew a file which was out of reach before and now lies in a folder that is looked into first."""
+    receipt = f"results/sources/{wildcards.source}/{wildcards.file}.json"
+    return "--taken-up" if taken_up(receipt, os.environ["GENOVISION_SOURCES"].split(os.pathsep)) else ""
+
+
 def kinds(species):
     """Kinds of start site that a species has, in the configured order of preference."""
     return [kind for kind in config["promoters"]["tss"] if genome(species, kind)]
@@ -90,8 +96,8 @@ def compared(species):
 
 
 def sets(species):
-    """Sets of sequences measured for a species beside the real test fold."""
-    return [name for name in config["dna"]["sets"] if name != "annotation" or compared(species)]
+    """Sets of sequences measured for a species; the real test fold itself, for its curves, stands first."""
+    return ["test", *(name for name in config["dna"]["sets"] if name != "annotation" or compared(species))]
 
 
 def systems():

@@ -101,7 +101,7 @@ rule measure_set:
         repo=REPO,
         code=code("dna/measure_set"),
         motifs=option("motifs", config["dna"]["motifs"]),
-        files=lambda wildcards, input: repeated("motif-file", [(path,) for path in input.motifs]),
+        files=lambda wildcards, input: option("motif-file", input.motifs),
         replicates=lookup(dpath="dna/replicates", within=config),
         seed=lookup(dpath="seed", within=config),
     message:

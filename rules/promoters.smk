@@ -19,13 +19,6 @@ COMPARED = list(filter(compared, SPECIES))
 
 show("epd_gendna", "Data sheet", "results/promoters/dataset/datasheet.md", "promoters_datasheet")
 show("epd_gendna", "Windows kept and dropped", "results/promoters/figures/window_counts.svg", "promoters_window_counts")
-if COMPARED:
-    show(
-        "epd_gendna",
-        "EPDnew start sites and annotated 5' ends",
-        "results/promoters/tss_comparison.tsv",
-        "promoters_tss_comparison",
-    )
 
 
 rule prepare_genome:
@@ -77,11 +70,12 @@ rule read_annotation:
         code=code("promoters/read_annotation"),
         member=lambda wildcards: member(genome(wildcards.species, "annotation")),
         contigs=lambda wildcards: renamed(wildcards.species)[0],
+        absent=lambda wildcards: option("absent", genome(wildcards.species, "absent")),
     message:
         "Reading annotated 5' ends of {wildcards.species}"
     shell:
         "python {params.repo}/workflow promoters/read_annotation --archive {input.archive:q} {params.member} {params.contigs}"
-        " --fai {input.fai:q} --out {output:q} > {log:q} 2>&1"
+        " --fai {input.fai:q} {params.absent} --out {output:q} > {log:q} 2>&1"
 
 
 rule read_epd:
@@ -89,6 +83,7 @@ rule read_epd:
         sga=lambda wildcards: sourced(genome(wildcards.species, "epd")),
         receipt=lambda wildcards: sourced(genome(wildcards.species, "epd"), ".json"),
         dat=lambda wildcards: sourced(genome(wildcards.species, "dat")),
+        dat_receipt=lambda wildcards: sourced(genome(wildcards.species, "dat"), ".json"),
         genome="results/promoters/genomes/{species}.fa",
         fai="results/promoters/genomes/{species}.fa.fai",
     output:
@@ -106,7 +101,9 @@ rule read_epd:
     params:
         repo=REPO,
         code=code("promoters/read_epd"),
-        dat=lambda wildcards, input: option("dat", [input.dat] if input.dat else []),
+        dat=lambda wildcards, input: repeated(
+            "dat", [(input.dat, "--dat-receipt", input.dat_receipt)] if input.dat else []
+        ),
         absent=lambda wildcards: option("absent", genome(wildcards.species, "absent")),
     message:
         "Reading the EPDnew start sites of {wildcards.species}"
@@ -277,15 +274,15 @@ else:
 
 rule compare_tss_sources:
     input:
-        epd=expand("results/promoters/tss/{species}/epd.tsv", species=COMPARED),
-        annotation=expand("results/promoters/tss/{species}/annotation.tsv", species=COMPARED),
-        fai=expand("results/promoters/genomes/{species}.fa.fai", species=COMPARED),
+        epd="results/promoters/tss/{species}/epd.tsv",
+        annotation="results/promoters/tss/{species}/annotation.tsv",
+        fai="results/promoters/genomes/{species}.fa.fai",
     output:
-        "results/promoters/tss_comparison.tsv",
+        "results/promoters/tss/{species}/comparison.tsv",
     log:
-        "logs/compare_tss_sources.log",
+        "logs/compare_tss_sources/{species}.log",
     benchmark:
-        "benchmarks/compare_tss_sources.jsonl"
+        "benchmarks/compare_tss_sources/{species}.jsonl"
     conda:
         "../envs/genomes.yaml"
     threads: 1
@@ -295,20 +292,21 @@ rule compare_tss_sources:
     params:
         repo=REPO,
         code=code("promoters/compare_tss_sources"),
-        species=COMPARED,
     message:
-        "Comparing EPDnew start sites with annotated 5' ends"
+        "Comparing EPDnew start sites with annotated 5' ends of {wildcards.species}"
     shell:
         "python {params.repo}/workflow promoters/compare_tss_sources --epd {input.epd:q} --annotation {input.annotation:q}"
-        " --species {params.species:q} --fai {input.fai:q} --out {output:q} > {log:q} 2>&1"
+        " --species {wildcards.species:q} --fai {input.fai:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule write_datasheet:
     input:
         dataset=expand("results/promoters/dataset/epd_gendna_{length}.parquet", length=LENGTHS),
-        counts=expand("results/promoters/dataset/epd_gendna_{length}.counts.tsv", length=LENGTHS),
+        dropped=expand("results/promoters/dataset/epd_gendna_{length}.dropped.tsv", length=LENGTHS),
         receipts=RECEIPTS,
         warnings=WARNINGS["epd_gendna"],
+        split=[] if config["promoters"]["author_csv"] else "results/promoters/split.tsv",
+        comparison=expand("results/promoters/tss/{species}/comparison.tsv", species=COMPARED),
     output:
         "results/promoters/dataset/datasheet.md",
     log:
@@ -324,11 +322,14 @@ rule write_datasheet:
     params:
         repo=REPO,
         code=code("promoters/write_datasheet"),
+        comparison=lambda wildcards, input: option("comparison", input.comparison),
+        split=lambda wildcards, input: option("split", [input.split] if input.split else []),
     message:
         "Writing the data sheet of EPD-GenDNA"
     shell:
-        "python {params.repo}/workflow promoters/write_datasheet --dataset {input.dataset:q} --counts {input.counts:q}"
-        " --receipts {input.receipts:q} --warnings {input.warnings:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.repo}/workflow promoters/write_datasheet --dataset {input.dataset:q} --dropped {input.dropped:q}"
+        " --receipts {input.receipts:q} --warning {input.warnings:q} {params.comparison} {params.split}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_window_counts:

@@ -21,9 +21,10 @@ rule retrieve:
         code=code("sources/retrieve"),
         published=lambda wildcards: [str(row) for row in SOURCES[wildcards.source, wildcards.file]],
         optional=lambda wildcards: "--optional" if replaceable(wildcards.source) else "",
+        late=late,
     message:
         "Retrieving {wildcards.file}"
     shell:
         "python {params.repo}/workflow sources/retrieve --table {params.repo}/resources/sources.tsv"
-        " --source {wildcards.source:q} --file {wildcards.file:q} {params.optional}"
+        " --source {wildcards.source:q} --file {wildcards.file:q} {params.optional} {params.late}"
         " --out {output.file:q} --receipt {output.receipt:q} > {log:q} 2>&1"

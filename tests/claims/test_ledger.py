@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from genovision.claims.ledger import Claim, check_evidence, margins, read_claim, verdict, weigh
 from genovision.errors import InputError
 
@@ -84,7 +85,9 @@ def test_several_right_sides_must_all_be_beaten():
 
 
 def test_groups_are_averaged_and_named_groups_chosen():
-    frame = pd.concat([evidence({"a": 3.0, "b": 1.0}, groups=["x"]), evidence({"a": 1.0, "b": 1.0}, groups=["y"], seed=1)])
+    frame = pd.concat(
+        [evidence({"a": 3.0, "b": 1.0}, groups=["x"]), evidence({"a": 1.0, "b": 1.0}, groups=["y"], seed=1)]
+    )
     assert weighed(claim(), frame)["estimate"] == pytest.approx(1.0)
     assert weighed(claim(groups=["x"]), frame)["estimate"] == pytest.approx(2.0)
     assert weighed(claim(groups=["x", "z"]), frame)["verdict"] == "not run"
@@ -95,7 +98,11 @@ def test_no_evidence_is_not_run_and_a_warning_can_void():
     assert row["verdict"] == "not run"
     assert np.isnan(row["estimate"])
     assert weighed(claim(left="missing"), evidence({"a": 1.0, "b": 0.0}))["verdict"] == "not run"
-    for on_warning, expected, note in [("nothing", "supported", ""), ("note", "supported", "careful"), ("void", "not run", "careful")]:
+    for on_warning, expected, note in [
+        ("nothing", "supported", ""),
+        ("note", "supported", "careful"),
+        ("void", "not run", "careful"),
+    ]:
         row = weighed(claim(on_warning=on_warning), evidence({"a": 1.0, "b": 0.0}), ["careful"])
         assert (row["verdict"], row["note"]) == (expected, note)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from genovision.claims.ledger import LEDGER
 from genovision.claims.report import ROWS_SHOWN, Section, cell, figure, item, markdown, page, table
 from genovision.errors import InputError
@@ -15,7 +16,13 @@ TEMPLATE = (ROOT / "workflow" / "report" / "report.html.j2").read_text()
 
 
 def ledger():
-    row = dict.fromkeys(LEDGER, "") | {"id": 1, "system": "s", "claim": "x < y & <b>z</b>", "direction": "less", "verdict": "supported"}
+    row = dict.fromkeys(LEDGER, "") | {
+        "id": 1,
+        "system": "s",
+        "claim": "x < y & <b>z</b>",
+        "direction": "less",
+        "verdict": "supported",
+    }
     other = row | {"id": 2, "verdict": "not run", "estimate": np.nan, "low": np.nan, "high": np.nan}
     return pd.DataFrame([row | {"estimate": 0.5, "low": 0.25, "high": 0.75}, other])
 
@@ -23,7 +30,10 @@ def ledger():
 def rendered(tmp_path):
     (tmp_path / "f.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')
     (tmp_path / "t.tsv").write_text("name\tvalue\n<script>alert(2)</script>\t0.123456\n")
-    items = [item("Figure", str(tmp_path / "f.svg"), "a *caption*"), item("Table", str(tmp_path / "t.tsv"), "<script>alert(3)</script>")]
+    items = [
+        item("Figure", str(tmp_path / "f.svg"), "a *caption*"),
+        item("Table", str(tmp_path / "t.tsv"), "<script>alert(3)</script>"),
+    ]
     return page(TEMPLATE, ledger(), [Section("s", markdown("intro"), items)], ["look <out>"], {"scale": "desk"})
 
 
@@ -55,7 +65,8 @@ def test_long_tables_say_where_the_rest_is():
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(3, "3"), (0.000123456, "0.0001235"), (np.float64(np.nan), ""), (np.int64(7), "7"), ("a<b", "a&lt;b")]
+    ("value", "shown"),
+    [(3, "3"), (0.000123456, "0.0001235"), (np.float64(np.nan), ""), (np.int64(7), "7"), ("a<b", "a&lt;b")],
 )
 def test_cells(value, shown):
     assert cell(value) == shown

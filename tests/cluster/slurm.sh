@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # A real Slurm of two nodes on this machine, without systemd, cgroups or an accounting database:
-#   tests/cluster/slurm.sh start DIR   (then: export SLURM_CONF=DIR/slurm.conf)
+#   tests/cluster/slurm.sh start DIR
 #   tests/cluster/slurm.sh stop DIR
-# Everything of it lives in DIR; the system's own Slurm and munge are neither read nor touched. Needs slurm-wlm and munge.
+# Needs Debian's slurm-wlm and munge, and root. All of it lives in DIR but for one link, /etc/slurm/slurm.conf, because
+# Snakemake's plugin drops SLURM_CONF from the environment of its job steps. Where that file exists, it is left alone.
 set -euo pipefail
+link=/etc/slurm/slurm.conf
 
-usage() {
-    sed -n '2,5s/^# *//p' "$0" >&2
-    exit 2
+fail() {
+    echo "slurm.sh: $*" >&2
+    exit 1
 }
 
 configure() {
     local host user
     host=$(hostname -s)
     user=$(id -un)
-    # linuxproc and task/none: neither cgroups nor cpusets are asked for. MinJobAge: ended jobs stay visible to squeue.
-    # Short scheduler intervals: the jobs of a test are short. config_overrides: the nodes need not be what is written here.
+    # linuxproc and task/none ask for neither cgroups nor cpusets; MinJobAge keeps ended jobs visible to squeue; jobs
+    # are short here, hence the intervals of the scheduler; config_overrides lets the nodes be other than written
     cat >"$folder/slurm.conf" <<EOF
 ClusterName=genovision
 SlurmctldHost=$host(127.0.0.1)
@@ -36,7 +38,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=sched_interval=2,bf_interval=2,defer_batch
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,sched_interval=1,bf_interval=1
 ReturnToService=2
 MinJobAge=300
 SlurmctldTimeout=30
@@ -55,10 +57,10 @@ start() {
     local needed
     for needed in munged slurmctld slurmd sinfo; do
         if ! type -P "$needed" >/dev/null; then
-            echo "slurm.sh: $needed is missing; install Debian's packages slurm-wlm and munge." >&2
-            exit 1
+            fail "$needed is missing; install Debian's packages slurm-wlm and munge."
         fi
     done
+    if [ -e "$link" ]; then fail "a Slurm is configured here already, see $link."; fi
     mkdir -p -- "$folder"
     folder=$(cd -- "$folder" && pwd)
     chmod 755 "$folder" # munged refuses a folder that others could write into
@@ -68,7 +70,7 @@ start() {
     munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
         --log-file="$folder/munged.log" --seed-file="$folder/munged.seed" 2>>"$folder/munged.err"
     configure
-    export SLURM_CONF=$folder/slurm.conf
+    ln -s -- "$folder/slurm.conf" "$link"
     slurmctld
     slurmd -N n1
     slurmd -N n2
@@ -79,15 +81,13 @@ start() {
         fi
         sleep 0.5
     done
-    echo "slurm.sh: the nodes are not idle after 30 s; $folder holds the logs." >&2
-    exit 1
+    fail "the nodes are not idle after 30 s; $folder holds the logs."
 }
 
 # Ends each daemon by the id in its file, if that id still is that daemon, and waits for it.
 stop() {
-    local daemon pid
-    export SLURM_CONF=$folder/slurm.conf
-    if [ -f "$SLURM_CONF" ]; then timeout 10 scancel --quiet --user "$(id -un)" 2>/dev/null || true; fi
+    local daemon pid signal
+    if [ "$link" -ef "$folder/slurm.conf" ]; then timeout 10 scancel --quiet --user "$(id -un)" 2>/dev/null || true; fi
     for daemon in slurmd.n1 slurmd.n2 slurmctld munged; do
         pid=$(cat "$folder/$daemon.pid" 2>/dev/null) || continue
         for signal in TERM TERM TERM TERM TERM TERM TERM TERM TERM TERM KILL; do
@@ -96,11 +96,11 @@ stop() {
             sleep 0.5
         done
     done
+    if [ "$link" -ef "$folder/slurm.conf" ]; then rm -- "$link"; fi
 }
 
-[ $# = 2 ] || usage
-folder=$2
-case $1 in
-start | stop) "$1" ;;
-*) usage ;;
+folder=${2-}
+case ${1-}:$folder in
+start:?* | stop:?*) "$1" ;;
+*) fail "usage: slurm.sh start DIR, or slurm.sh stop DIR." ;;
 esac

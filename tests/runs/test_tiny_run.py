@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import CACHE, TINY, run_workflow
+from checkouts import CACHE, TINY, run_workflow
 
 pytestmark = [pytest.mark.run, pytest.mark.data]
 
@@ -31,11 +31,15 @@ def test_every_log_names_an_interpreter_and_no_two_kinds_of_step_share_one(finis
         used.setdefault(found[1], set()).add(path.relative_to(finished / "logs").parts[0].removesuffix(".log"))
     assert all(Path(interpreter).is_relative_to(CACHE / "conda") for interpreter in used)
     assert len(used) == 4  # retrieve, genomes, evaluate, report
-    assert not any({"retrieve", "cut_windows"} <= rules or {"measure_set", "report"} <= rules for rules in used.values())
+    assert not any(
+        {"retrieve", "cut_windows"} <= rules or {"measure_set", "report"} <= rules for rules in used.values()
+    )
 
 
 def test_metadata_holds_a_software_hash_for_every_output(finished):
-    records = [json.loads(path.read_text()) for path in (finished / ".snakemake" / "metadata").rglob("*") if path.is_file()]
+    records = [
+        json.loads(path.read_text()) for path in (finished / ".snakemake" / "metadata").rglob("*") if path.is_file()
+    ]
     hashes = {record["rule"]: record["software_stack_hash"] for record in records}
     assert len(hashes) >= 15
     assert all(value and value != hashlib.md5(b"").hexdigest() for value in hashes.values())
@@ -43,7 +47,9 @@ def test_metadata_holds_a_software_hash_for_every_output(finished):
 
 def test_every_row_is_accounted_for(finished, epd_directory):
     for length in (256, 2048):
-        counts = pd.read_csv(finished / f"results/promoters/dataset/epd_gendna_{length}.counts.tsv", sep="\t", index_col="species")
+        counts = pd.read_csv(
+            finished / f"results/promoters/dataset/epd_gendna_{length}.counts.tsv", sep="\t", index_col="species"
+        )
         dataset = pd.read_parquet(finished / f"results/promoters/dataset/epd_gendna_{length}.parquet")
         dropped = pd.read_csv(finished / f"results/promoters/dataset/epd_gendna_{length}.dropped.tsv", sep="\t")
         assert counts.loc["D_melanogaster", "rows"] == 16972
@@ -104,7 +110,9 @@ def test_a_failing_job_shows_its_sentence_and_leaves_no_output(finished, checkou
     table = folder / "resources" / "sources.tsv"
     digest = hashlib.sha256(sga.read_bytes()).hexdigest()
     table.write_text(re.sub(r"(Dm_EPDnew_005_dm6\.sga\turl\t\S+\t)\w+", rf"\g<1>{digest}", table.read_text()))
-    answer = run_workflow(folder, *TINY, "results/promoters/tss/D_melanogaster/epd.tsv", check=False, EPD_DIR=str(tmp_path))
+    answer = run_workflow(
+        folder, *TINY, "results/promoters/tss/D_melanogaster/epd.tsv", check=False, EPD_DIR=str(tmp_path)
+    )
     assert answer.returncode != 0
     assert re.search(r"error: .*Dm_EPDnew_005_dm6\.sga, line 1: .*position", answer.stdout + answer.stderr)
     assert not (folder / "results/promoters/tss/D_melanogaster/epd.tsv").exists()

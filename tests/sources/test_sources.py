@@ -9,11 +9,13 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from genovision.errors import InputError
 from genovision.sources import Source, Unreachable, download, read_sources, retrieve
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -55,7 +57,7 @@ def server():
         instance.shutdown()
 
 
-def row(location="", sha=hashlib.sha256(CONTENT).hexdigest(), file="file.bin"):
+def row(location="", sha=SHA256, file="file.bin"):
     return Source("s", file, "url", location, sha, "1", "CC0", "")
 
 

@@ -14,7 +14,10 @@ def workflow():
     """The workflow under the desk's configuration."""
     with SnakemakeApi(OutputSettings(quiet=set())) as api:
         handle = api.workflow(
-            resource_settings=ResourceSettings(cores=1), config_settings=ConfigSettings(), snakefile=ROOT / "Snakefile", workdir=ROOT
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(),
+            snakefile=ROOT / "Snakefile",
+            workdir=ROOT,
         )
         parsed = handle._get_workflow(check_envvars=False)
         parsed.include(ROOT / "Snakefile", overwrite_default_target=True)

@@ -74,7 +74,10 @@ def test_a_relative_import_is_refused(tree):
 
 def test_real_commands_reach_what_they_use_and_no_story_they_do_not():
     closure.imports.cache_clear()
-    found = {path.relative_to(ROOT / "workflow").as_posix() for path in closure.closure(ROOT / "workflow/scripts/dna/measure_set.py")}
+    found = {
+        path.relative_to(ROOT / "workflow").as_posix()
+        for path in closure.closure(ROOT / "workflow/scripts/dna/measure_set.py")
+    }
     assert "genovision/dna/motifs.py" in found
     assert "genovision/resampling.py" in found
     assert not any(path.startswith("genovision/promoters") for path in found)

@@ -50,19 +50,37 @@ def test_defaults_fill_a_short_configuration():
         ({"promoters__species": ["a; rm -rf b"]}, "config key promoters.species[0]: 'a; rm -rf b' is not allowed"),
         ({"promoters__species": ["H_sapiens"]}, "config key promoters.species: H_sapiens is not defined under genomes"),
         ({"promoters__species": []}, "config key promoters.species: [] should be non-empty"),
-        ({"promoters__split__fractions": [0.8, 0.1, 0.2]}, "config key promoters.split.fractions: [0.8, 0.1, 0.2] does not sum to 1"),
-        ({"promoters__split__orthologs": [["S_cerevisiae", "A_thaliana"]]}, "config key promoters.split.orthologs needs"),
-        ({"promoters__tss": ["epd"], "promoters__species": ["A_arenosa"]}, "config key genomes.A_arenosa: promoters.tss asks for epd"),
-        ({"promoters__author_csv": {"path": "x.csv", "sha256": "1", "length": 256}}, "config key promoters.author_csv.sha256"),
+        (
+            {"promoters__split__fractions": [0.8, 0.1, 0.2]},
+            "config key promoters.split.fractions: [0.8, 0.1, 0.2] does not sum to 1",
+        ),
+        (
+            {"promoters__split__orthologs": [["S_cerevisiae", "A_thaliana"]]},
+            "config key promoters.split.orthologs needs",
+        ),
+        (
+            {"promoters__tss": ["epd"], "promoters__species": ["A_arenosa"]},
+            "config key genomes.A_arenosa: promoters.tss asks for epd",
+        ),
+        (
+            {"promoters__author_csv": {"path": "x.csv", "sha256": "1", "length": 256}},
+            "config key promoters.author_csv.sha256",
+        ),
         ({"dna__length": 300}, "config key dna.length: 300 is not one of promoters.lengths"),
         ({"dna__sets": ["shuffle"]}, "config key dna.sets"),
         ({"dna__motifs": ["TATA"]}, "config key dna.motifs[0]: 'TATA' is not one of"),
         ({"dna__jaspar": ["../../etc/passwd"]}, "config key dna.jaspar[0]"),
         ({"dna__replicates": "many"}, "config key dna.replicates: 'many' is not of type 'integer'"),
         ({"seed": -1}, "config key seed: -1 is less than the minimum of 0"),
-        ({"genomes__A_thaliana__sequence": {"source": "x;y", "file": "z"}}, "config key genomes.A_thaliana.sequence.source: 'x;y'"),
+        (
+            {"genomes__A_thaliana__sequence": {"source": "x;y", "file": "z"}},
+            "config key genomes.A_thaliana.sequence.source: 'x;y'",
+        ),
         ({"genomes__../x": {"name": "X"}}, "config key genomes: '../x' is not allowed"),
-        ({"genomes__A_thaliana__contigs": {"a$(b)": {"name": "c", "length": 1}}}, "config key genomes.A_thaliana.contigs: 'a$(b)'"),
+        (
+            {"genomes__A_thaliana__contigs": {"a$(b)": {"name": "c", "length": 1}}},
+            "config key genomes.A_thaliana.contigs: 'a$(b)'",
+        ),
         ({"systems": ["epd"]}, "config key systems[0]: 'epd' is not one of"),
     ],
 )

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY, planned
+from checkouts import TINY, planned
 
 pytestmark = [pytest.mark.run, pytest.mark.data]
 
@@ -47,7 +47,11 @@ def test_touching_every_file_reruns_nothing(clone):
     ("file", "text", "expected"),
     [
         ("workflow/genovision/dna/diversity.py", "\nREVISION = 2\n", {"measure_set"} | AFTER_MEASURES),
-        ("workflow/scripts/promoters/plot_window_counts.py", "\nREVISION = 2\n", {"plot_window_counts", "report", "all"}),
+        (
+            "workflow/scripts/promoters/plot_window_counts.py",
+            "\nREVISION = 2\n",
+            {"plot_window_counts", "report", "all"},
+        ),
         ("workflow/genovision/claims/ledger.py", "\nREVISION = 2\n", {"weigh_claims", "report", "all"}),
         ("envs/evaluate.yaml", "# another revision\n", {"draw_reference", "measure_set"} | AFTER_MEASURES),
         ("workflow/report/dna_measures.md", "\nMore.\n", {"report", "all"}),
@@ -66,7 +70,7 @@ def test_a_configuration_value_reruns_what_depends_on_it(clone):
     config.write_text(config.read_text().replace("replicates: 40", "replicates: 41"))
     jobs = planned(clone, *TINY)
     assert set(jobs) == {"measure_set"} | AFTER_MEASURES
-    assert jobs["measure_set"] == 9  # five sets of the species with both kinds of start site, four of the other
+    assert jobs["measure_set"] == 11  # six sets of the species with both kinds of start site, five of the other
 
 
 def test_a_row_of_the_table_of_sources_concerns_its_own_file(clone):

@@ -97,12 +97,16 @@ def test_stories_import_the_ground_floor_and_no_other_story_but_two():
 
 def test_every_configuration_key_is_commented():
     text = (ROOT / "config" / "config.yaml").read_text()
-    lines = text[: text.index("\ngenomes:")].splitlines()  # the genomes share one comment, which explains every key of theirs
+    lines = text[
+        : text.index("\ngenomes:")
+    ].splitlines()  # the genomes share one comment, which explains every key of theirs
     keys = 0
     for number, line in enumerate(lines):
         if re.match(r"^ *[a-z_]+: *[^ ]", line):
             keys += 1
-            assert lines[number - 1].strip().startswith("#"), f"config.yaml, line {number + 1}: no comment above {line.strip()}"
+            assert lines[number - 1].strip().startswith("#"), (
+                f"config.yaml, line {number + 1}: no comment above {line.strip()}"
+            )
     assert keys >= 18
 
 

@@ -1,4 +1,4 @@
-"""How figures look and are written: SVG with the same bytes for the same data, readable at 900 px, in colours that the colour-blind can tell apart."""
+"""How figures look and are written: SVG, the same bytes for the same data, readable at 900 px, safe for the colour-blind."""
 
 import os
 from collections.abc import Iterable

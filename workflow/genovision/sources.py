@@ -4,6 +4,7 @@ import csv
 import gzip
 import hashlib
 import http.client
+import json
 import os
 import shutil
 import subprocess
@@ -50,6 +51,19 @@ def read_sources(path: str | os.PathLike) -> list[Source]:
         if row[2] not in ("pypi", "url"):
             raise InputError(f"{path}, line {number}: kind is {row[2]!r}; it must be pypi or url.")
     return [Source(*row) for row in rows[1:]]
+
+
+def taken_up(receipt: str | os.PathLike, folders: Sequence[str]) -> bool:
+    """Is this a file that was out of reach when its receipt was written and is at hand now, or has been since?
+
+    It stays true once the file has been taken up (the new receipt says so), so that the answer changes once and not back.
+    """
+    if not Path(receipt).is_file():
+        return False
+    told = json.loads(Path(receipt).read_text(encoding="utf-8"))
+    names = (told["file"], f"{told['file']}.gz")
+    at_hand = any((Path(folder) / name).is_file() for folder in folders if folder for name in names)
+    return told.get("taken_up", False) or (told["status"] == "unreachable" and at_hand)
 
 
 def sha256(path: str | os.PathLike) -> str:

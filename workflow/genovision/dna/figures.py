@@ -13,30 +13,43 @@ REAL = "test"
 LABELS = {
     "test": "real, test",
     "train": "real, train",
+    "annotation": "real, at annotated 5' ends",
     "shuffle": "dinucleotide shuffle",
     "markov5": "Markov, order 5",
     "position_markov3": "positional Markov, order 3",
 }
-_FIXED = {"test": BLACK, "train": GREY, "shuffle": COLOURS[4], "markov5": COLOURS[1], "position_markov3": COLOURS[0]}
+_FIXED = {
+    "test": BLACK,
+    "train": GREY,
+    "annotation": COLOURS[3],
+    "shuffle": COLOURS[4],
+    "markov5": COLOURS[1],
+    "position_markov3": COLOURS[0],
+}
+_WIDTH = {"test": 1.4, "train": 1.4}
 _AXIS = "position relative to the start site (bp)"
 
 
 def _order(sets) -> list[str]:
     """Floors first, then whatever else there is, then the real sets: those drawn last lie on top."""
     present = list(dict.fromkeys(sets))
-    real = [name for name in ("train", REAL) if name in present]
+    real = [name for name in ("annotation", "train", REAL) if name in present]
     floors = [name for name in LABELS if name in present and name not in real]
     return floors + [name for name in present if name not in LABELS] + real
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=min(5, len(handles)), columnspacing=1.4)
+    figure.legend(
+        handles[::-1], labels[::-1], loc="outside lower center", ncols=5 if len(handles) == 5 else 3, columnspacing=1.4
+    )
 
 
 def _panels(number: int) -> tuple[Figure, list[Axes]]:
     rows = max(1, -(-number // 2))
-    figure, axes = plt.subplots(rows, min(2, number) or 1, figsize=(9, 0.7 + 2.75 * rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        rows, min(2, number) or 1, figsize=(9, 0.7 + 2.75 * rows), squeeze=False, layout="constrained"
+    )
     axes = list(axes.flat)
     for unused in axes[number:]:
         unused.remove()
@@ -56,16 +69,18 @@ def _is_sparse(real: pd.DataFrame) -> bool:
     return len(real) > 0 and real["percent"].median() == 0
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, prefix: str, colour: str, label: str, band: bool, width: float) -> None:
+def _curve(axes: Axes, rows: pd.DataFrame, prefix: str, colour: str, name: str) -> None:
+    """One set's line, with its band where it is the real one; prefix "" or "window_" says which columns."""
     rows = rows.sort_values("position")
     if prefix:
         # near the ends the window is cut, and its count falls for no other reason
         half = int(rows["window"].max()) // 2 if len(rows) else 0
         rows = rows.iloc[half : len(rows) - half]
     low, high = rows[f"{prefix}low"], rows[f"{prefix}high"]
-    if band and low.notna().any():
+    if name == REAL and low.notna().any():
         axes.fill_between(rows["position"], low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(rows["position"], rows[f"{prefix}percent"], color=colour, linewidth=width, label=label)
+    line = {"color": colour, "linewidth": _WIDTH.get(name, 1.0), "label": LABELS.get(name, name)}
+    axes.plot(rows["position"], rows[f"{prefix}percent"], **line)
 
 
 def motif_curves(curves: pd.DataFrame, title: str) -> Figure:
@@ -82,30 +97,7 @@ def motif_curves(curves: pd.DataFrame, title: str) -> Figure:
         chosen = curves[curves["motif"] == motif]
         prefix = "window_" if _is_sparse(chosen[chosen["set"] == REAL]) else ""
         for name in sets:
-            width = 1.4 if name in (REAL, "train") else 1.0
-            rows = chosen[chosen["set"] == name]
-            _curve(axes, rows, prefix, colours[name], LABELS.get(name, name), name == REAL, width)
-        _finish(axes, motif, chosen, prefix)
-    _legend(figure, panels[0])
-    figure.suptitle(title, fontsize=12)
-    return figure
-
-
-def source_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
-    """A panel per motif: the real test set's curve under each source of start sites, with 95 % bands.
-
-    curves: source name -> rows as in `motif_curves`; the first source is drawn on top and decides which motifs are counted in windows.
-    """
-    colours = dict(zip(curves, (BLACK, *COLOURS), strict=False))
-    real = {source: table[table["set"] == REAL] for source, table in curves.items()}
-    first = next(iter(real.values()))
-    motifs = list(dict.fromkeys(first["motif"]))
-    figure, panels = _panels(len(motifs))
-    for axes, motif in zip(panels, motifs, strict=True):
-        chosen = first[first["motif"] == motif]
-        prefix = "window_" if _is_sparse(chosen) else ""
-        for source, table in reversed(real.items()):
-            _curve(axes, table[table["motif"] == motif], prefix, colours[source], source, band=True, width=1.4)
+            _curve(axes, chosen[chosen["set"] == name], prefix, colours[name], name)
         _finish(axes, motif, chosen, prefix)
     _legend(figure, panels[0])
     figure.suptitle(title, fontsize=12)
@@ -133,8 +125,8 @@ def composition(fractions: pd.DataFrame, title: str) -> Figure:
     for axes, base in zip(panels, "ACGT", strict=True):
         for name in sets:
             rows = fractions[fractions["set"] == name].sort_values("position")
-            width = 1.4 if name in (REAL, "train") else 1.0
-            axes.plot(rows["position"], 100 * rows[base], color=colours[name], linewidth=width, label=LABELS.get(name, name))
+            line = {"color": colours[name], "linewidth": _WIDTH.get(name, 1.0), "label": LABELS.get(name, name)}
+            axes.plot(rows["position"], 100 * rows[base], **line)
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
         axes.set(title=base, xlabel=_AXIS, ylabel=f"sequences with {base} (%)")
         axes.set_xlim(fractions["position"].min(), fractions["position"].max())

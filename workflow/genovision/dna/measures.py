@@ -55,9 +55,7 @@ _HALF = "random halves of the sets, shifted to the estimate"
 MEASURES = {
     "cor": Measure(f"CorM: Pearson of the two curves over all positions; {_BOTH}", -1, 1),
     "mse": Measure(f"MSE_M: mean squared difference of the curves, percentage points squared; {_BOTH}", 0),
-    "peak": Measure(
-        f"percent of sequences, highest position of the expected region; {_OWN}", 0, 100
-    ),
+    "peak": Measure(f"percent of sequences, highest position of the expected region; {_OWN}", 0, 100),
     "peak_position": Measure("position of the peak, start site 0, one base upstream -1"),
     "background": Measure(f"percent of sequences, median position outside the expected region; {_OWN}", 0, 100),
     "js6": Measure(f"Jensen-Shannon divergence of 6-mers, nats; {_BOTH}", 0, float(np.log(2))),
@@ -172,12 +170,15 @@ def measure(
     identity = nearest_identity(one.codes, encode(train), exclude_equal=name == "train")
 
     values = {("", metric): value for metric, value in _set_values(one, truth, identity).items()}
-    curve_frames = []
+    curve_frames, notes = [], {}
     keys = {"species": species, "length": length, "set": name}
     for motif in motifs:
         mask = hits(one.codes, motif)
         curve, windowed = one.curve(mask), one.curve(in_windows(mask, motif.window))
-        found = _motif_values(curve, truth.curve(hits(truth.codes, motif)), motif)
+        real_curve = truth.curve(hits(truth.codes, motif))
+        found = _motif_values(curve, real_curve, motif)
+        if np.median(real_curve[0]) == 0:
+            notes["cor", motif.name] = "the real set has no hit at most positions, too few for a trustworthy interval"
         values |= {(motif.name, metric): value for metric, value in found.items()}
         place = {**keys, "motif": motif.name, "position": curves.positions(length), **_with_band(curve)}
         curve_frames.append(pd.DataFrame({**place, "window": motif.window, **_with_band(windowed, "window_")}))
@@ -186,15 +187,22 @@ def measure(
     fractions = composition.base_fractions(one.codes)
     columns = {"position": curves.positions(length), **dict(zip("ACGT", fractions.T, strict=True))}
     return Tables(
-        measures=pd.DataFrame([{**keys, **_row(motif, metric, v, number)} for (motif, metric), v in values.items()]),
+        measures=pd.DataFrame(
+            [
+                {**keys, **_row(motif, metric, v, number, notes.get((metric, motif)))}
+                for (motif, metric), v in values.items()
+            ]
+        ),
         curves=pd.concat(curve_frames, ignore_index=True) if curve_frames else pd.DataFrame(columns=CURVES),
         composition=pd.DataFrame({**keys, **columns}),
         evidence=_evidence(values, system, name, species),
     )
 
 
-def _row(motif: str, metric: str, values: npt.NDArray[np.float64], number: int) -> dict:
+def _row(motif: str, metric: str, values: npt.NDArray[np.float64], number: int, note: str | None) -> dict:
     convention = MEASURES[metric].convention
+    if note:
+        convention = f"{convention}; {note}"
     if not np.isfinite(values[0]):
         convention = f"undefined, {_why(metric)}; {convention}"
     replicates = values[1:]

@@ -4,27 +4,26 @@ A motif is a table of log-odds (one row per column of the motif), a cut-off, and
 the sequence is a hit when the sum of its entries is at least the cut-off, as in OProf and FindM, the tools of the Eukaryotic
 Promoter Database (EPD). Scores are sums of whole millionths, so the comparison is exact: a score equal to the cut-off is a hit.
 
-The scan is lightmotif's (Larralde & Zeller), on all sequences joined; what it finds is scored again in integers.
+The search is lightmotif's (Larralde & Zeller), on many sequences joined; scores near the cut-off are summed again in integers.
 """
 
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from genovision.alphabet import BASES, encode
+from genovision.alphabet import BASES, CODE, encode
 from genovision.errors import InputError
 
 UNIT = 1e-6  # one step of a score; EPD's tables have two decimals
-BLOCK = 1 << 25  # bases scanned at a time: bounds the memory
-_MISS = -(1 << 50)  # entry of a letter other than A, C, G, T: no window that holds one is a hit
-_LETTER = np.full(256, ord("N"), dtype=np.uint8)
-_LETTER[:4] = np.frombuffer(BASES.encode("ascii"), dtype=np.uint8)
+BLOCK = 1 << 18  # bases scored at a time: letters and scores stay in the processor's cache
+# bytes of text in either case, or codes 0 to 3 -> the scanner's letters
+_LETTER_OF_BYTE = bytes(ord(chr(byte).upper()) if chr(byte).upper() in BASES else ord("N") for byte in range(256))
+_LETTER_OF_CODE = BASES.encode("ascii") + b"N" * 252
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,44 +223,61 @@ def read_motif(path: str | os.PathLike) -> Motif:
         raise InputError(f"{path} is not a motif ({error}): write it with dna/read_jaspar.") from error
 
 
-def _codes(sequences) -> npt.NDArray[np.uint8]:
+def _texts(sequences) -> tuple[int, int, Iterable[bytes]]:
+    """Number N and length L of the sequences, and their letters joined, A, C, G, T or N, BLOCK bases or so at a time."""
     if isinstance(sequences, np.ndarray) and sequences.dtype == np.uint8 and sequences.ndim == 2:
-        return sequences
-    return encode(sequences)
+        number, length = sequences.shape
+        join, letter = np.ndarray.tobytes, _LETTER_OF_CODE
+    else:
+        sequences = list(sequences)
+        if len(set(map(len, sequences))) != 1:
+            encode(sequences)  # says which
+        number, length = len(sequences), len(sequences[0])
+        join, letter = (lambda block: "".join(block).encode("ascii")), _LETTER_OF_BYTE
+    step = max(1, BLOCK // max(1, length))
+    return number, length, (join(sequences[first : first + step]).translate(letter) for first in range(0, number, step))
 
 
-def _scan(codes: npt.NDArray[np.uint8], motif: Motif) -> npt.NDArray[np.int64]:
-    """Flat positions (sequence * L + column) of the reference column of every hit on the given strand, in no order."""
+def _find(text: bytes, motif: Motif, scoring) -> npt.NDArray[np.int64]:
+    """Start of every window that is a hit, in no order: lightmotif scores in float32, what comes near the cut-off is scored again."""
     import lightmotif  # not above: the environment of the figures reads this file and has no scanner
 
-    number, length = codes.shape
+    width = len(motif.matrix)
+    scores = np.asarray(memoryview(scoring.calculate(lightmotif.stripe(text.decode("ascii"))))).T
+    # scores[column, lane] belongs to the window that starts at lane * columns + column; behind the last window there is padding
+    columns, lanes = scores.shape
+    slack = 1e-6 * width * np.abs(motif.matrix).max(axis=1).sum() + 1e-5
+    place = np.flatnonzero(scores >= np.float32(motif.cutoff - slack))
+    near = scores.ravel()[place] < np.float32(motif.cutoff + slack)
+    starts = (place % lanes) * columns + place // lanes
+    inside = starts <= len(text) - width
+    starts, near = starts[inside], near[inside]
+    doubtful = np.flatnonzero(near)
+    units, cutoff = motif.units()
+    codes = CODE[np.frombuffer(text, dtype=np.uint8)[starts[doubtful, None] + np.arange(width)]]
+    exact = units[np.arange(width), codes & 3].sum(axis=1)
+    return np.delete(starts, doubtful[(exact < cutoff) | (codes > 3).any(axis=1)])
+
+
+def _places(sequences, motif: Motif) -> tuple[int, int, npt.NDArray[np.int64]]:
+    """N, L and the flat position (sequence * L + column) of the reference column of every hit on the given strand, in no order."""
+    import lightmotif
+
+    number, length, texts = _texts(sequences)
     width = len(motif.matrix)
     if width > length:
-        return np.empty(0, dtype=np.int64)
-    units, cutoff = motif.units()
-    entries = np.full((width, 256), _MISS, dtype=np.int64)
-    entries[:, :4] = units
-    scoring = lightmotif.ScoringMatrix({base: motif.matrix[:, i].tolist() for i, base in enumerate(BASES)})
-    # the scanner sums in float32: ask for a little less than the cut-off, decide in integers
-    slack = 1e-6 * width * np.abs(motif.matrix).max(axis=1).sum() + 1e-5
-    step = max(1, BLOCK // length)
-    found = []
-    for first in range(0, number, step):
-        block = np.ascontiguousarray(codes[first : first + step]).ravel()
-        striped = lightmotif.stripe(_LETTER[block].tobytes().decode("ascii"))
-        scanner = lightmotif.scan(scoring, striped, threshold=motif.cutoff - slack)
-        starts = np.fromiter(map(attrgetter("position"), scanner), dtype=np.int64)
-        starts = starts[starts % length <= length - width]  # the others span two sequences
-        score = np.zeros(len(starts), dtype=np.int64)
-        for column in range(width):
-            score += entries[column][block[starts + column]]
-        found.append(starts[score >= cutoff] + (first * length + motif.reference))
-    return np.concatenate(found)
-
-
-def _places(codes: npt.NDArray[np.uint8], motif: Motif, both_strands: bool) -> npt.NDArray[np.int64]:
-    forward = _scan(codes, motif)
-    return np.union1d(forward, _scan(codes, motif.reverse_complement())) if both_strands else forward
+        return number, length, np.empty(0, dtype=np.int64)
+    # the scanner's fifth letter: one of it sinks every window
+    entries = {base: motif.matrix[:, i].tolist() for i, base in enumerate(BASES)}
+    entries["N"] = [-4 * (np.abs(motif.matrix).max(axis=1).sum() + abs(motif.cutoff)) - 1] * width
+    scoring = lightmotif.ScoringMatrix(entries)
+    found, offset = [], motif.reference
+    for text in texts:
+        starts = _find(text, motif, scoring)
+        # the others span two sequences
+        found.append(starts[starts % length <= length - width] + offset)
+        offset += len(text)
+    return number, length, np.concatenate(found)
 
 
 def hits(sequences, motif: Motif, both_strands: bool = False) -> npt.NDArray[np.bool_]:
@@ -272,10 +288,12 @@ def hits(sequences, motif: Motif, both_strands: bool = False) -> npt.NDArray[np.
 
     A window with a letter other than A, C, G, T is no hit. Raises ValueError for unequal lengths or no sequence.
     """
-    codes = _codes(sequences)
-    mask = np.zeros(codes.size, dtype=bool)
-    mask[_places(codes, motif, both_strands)] = True
-    return mask.reshape(codes.shape)
+    number, length, places = _places(sequences, motif)
+    mask = np.zeros(number * length, dtype=bool)
+    mask[places] = True
+    if both_strands:
+        mask[_places(sequences, motif.reverse_complement())[2]] = True
+    return mask.reshape(number, length)
 
 
 def in_windows(mask: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:
@@ -296,8 +314,7 @@ def occurrence(sequences, motif: Motif, both_strands: bool = False, window: int 
     Arguments as in `hits`. The ends, where the motif does not fit, are 0. With a window: percent of sequences with at least one hit in
     the window around each position (`in_windows`), as EPD's OProf counts.
     """
-    codes = _codes(sequences)
-    number, length = codes.shape
-    if window > 1:
-        return 100.0 * in_windows(hits(codes, motif, both_strands), window).mean(axis=0)
-    return 100.0 * np.bincount(_places(codes, motif, both_strands) % length, minlength=length) / number
+    if window > 1 or both_strands:
+        return 100.0 * in_windows(hits(sequences, motif, both_strands), window).mean(axis=0)
+    number, length, places = _places(sequences, motif)
+    return 100.0 * np.bincount(places % length, minlength=length) / number

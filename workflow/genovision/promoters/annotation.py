@@ -76,7 +76,9 @@ def _features(lines: Iterator[tuple[int, bytes]], label: str, kinds: set[str], a
         if fields[2] not in kinds:
             continue
         if not (fields[3].isdecimal() and fields[4].isdecimal() and 1 <= int(fields[3]) <= int(fields[4])):
-            raise InputError(f"{label}, line {number} has no interval from {fields[3]} to {fields[4]}; correct the line.")
+            raise InputError(
+                f"{label}, line {number} has no interval from {fields[3]} to {fields[4]}; correct the line."
+            )
         if fields[6] not in ("+", "-"):
             raise InputError(f"{label}, line {number} has the strand {fields[6]!r}, which is neither + nor -.")
         yield Feature(number, fields[0], fields[2], int(fields[3]), int(fields[4]), fields[6], attributes(fields[8]))
@@ -89,7 +91,9 @@ def _end5(feature: Feature) -> int:
 def _is_coding(gene: Mapping[str, str], transcript: Mapping[str, str], unstated: str) -> bool:
     """Do the biotypes of a gene and its transcript say protein-coding? A gene that states none is; a transcript is `unstated`."""
     of_gene = (gene[key] for key in ("gene_biotype", "gene_type", "biotype") if key in gene)
-    of_transcript = (transcript[key] for key in ("transcript_biotype", "transcript_type", "biotype") if key in transcript)
+    of_transcript = (
+        transcript[key] for key in ("transcript_biotype", "transcript_type", "biotype") if key in transcript
+    )
     coding = next(of_gene, "protein_coding") in CODING and next(of_transcript, unstated) in CODING
     return coding and "pseudo" not in gene and "pseudo" not in transcript
 
@@ -142,8 +146,10 @@ def _read_genbank(stream, label: str) -> Iterator[Transcript]:
             names = (feature.qualifiers.get(key) for key in ("gene", "locus_tag"))
             name = next((values[0] for values in names if values), None)
             if name is None:
-                place = f"{record.id}:{feature.location.start + 1}..{feature.location.end}"
-                raise InputError(f"{label}, line {line}: the mRNA at {place} has neither gene nor locus_tag; name its gene.")
+                place = f"{record.id}:{int(feature.location.start) + 1}..{int(feature.location.end)}"
+                raise InputError(
+                    f"{label}, line {line}: the mRNA at {place} has neither gene nor locus_tag; name its gene."
+                )
             minus = feature.location.strand == -1
             position = int(feature.location.end) if minus else int(feature.location.start) + 1
             yield Transcript(name, record.id, position, "-" if minus else "+", label, line)

@@ -1,4 +1,4 @@
-"""Files as they are published: plain, gzip or bgzip, inside a zip or a wheel, also in a zip inside a wheel. Read as streams, never unpacked."""
+"""Files as they are published: plain, gzip or bgzip, in a zip or a wheel, in a zip inside a wheel. Read as streams, never unpacked."""
 
 import gzip
 import io
@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -30,7 +30,8 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
-        chunk = self.stream.read(len(buffer))
+        # read1, so that what comes before damage is given before the damage is met, and a message can name the line
+        chunk = self.stream.read1(min(len(buffer), 1 << 17))
         self.left -= len(chunk)
         if self.left < 0:
             raise InputError(f"{self.label} unpacks to more than the allowed size; is it the right file?")
@@ -78,16 +79,16 @@ def _opened(file: BinaryIO, label: str) -> zipfile.ZipFile:
         raise InputError(f"{label} is no whole zip archive; fetch it again.") from error
 
 
-def _spooled(stream: BinaryIO, label: str, limit: int) -> BinaryIO:
-    """A seekable copy without a name, gone when closed."""
-    copy = tempfile.TemporaryFile()
-    try:
-        shutil.copyfileobj(io.BufferedReader(_Bounded(stream, label, limit), 1 << 20), copy, 1 << 20)
-    except DAMAGED as error:
-        copy.close()
-        raise InputError(f"{label} is cut short or damaged; fetch it again.") from error
-    copy.seek(0)
-    return copy
+@contextmanager
+def _spooled(stream: BinaryIO, label: str, limit: int) -> Iterator[BinaryIO]:
+    """A seekable copy without a name, gone when the block ends."""
+    with tempfile.TemporaryFile() as copy:
+        try:
+            shutil.copyfileobj(io.BufferedReader(_Bounded(stream, label, limit), 1 << 20), copy, 1 << 20)
+        except DAMAGED as error:
+            raise InputError(f"{label} is cut short or damaged; fetch it again.") from error
+        copy.seek(0)
+        yield copy
 
 
 def _walk(file: BinaryIO, label: str, patterns: list[str], limit: int) -> Iterator[tuple[str, io.BufferedReader]]:
@@ -116,8 +117,7 @@ def members(
     Raises InputError when nothing matches, a name leads out of the archive, or the archive is damaged, encrypted or too big.
     """
     path = Path(path)
-    with ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
+    with path.open("rb") as file:
         if file.peek(4)[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
             yield from _walk(file, str(path), member.split("::") if member else [], limit)
         elif member is not None:

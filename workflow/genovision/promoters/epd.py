@@ -18,15 +18,11 @@ from genovision.promoters.archives import text_lines
 from genovision.promoters.genomes import Contig
 from genovision.promoters.tss import gene_of
 
-UPSTREAM, DOWNSTREAM = 49, 11  # bases of a whole SE before the TSS, and from it on
+PLACE = ["accession", "position", "strand", "id"]
+UPSTREAM = 49  # bases of a whole SE before the TSS
 # the columns of the FP line shift with long ids, so it is read by what surrounds the numbers
 _FP = re.compile(r"\bEU:(\S+)\s+\d([+-])\s*(\d+);")
 _SE = re.compile(r"([a-z]*)([A-Z]*)")
-
-
-def _table(rows: list[tuple], columns: list[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.astype({column: "int64" if column in ("position", "line") else "str" for column in columns})
 
 
 def _tss(path, number: int, accession: str, position: str, strand: str, name: str) -> tuple[str, int, str, str]:
@@ -43,15 +39,16 @@ def _tss(path, number: int, accession: str, position: str, strand: str, name: st
     return accession, int(position), strand, name
 
 
-def _unique(rows: Iterable[tuple[int, tuple]], path) -> list[tuple]:
-    """The rows, when their ids (the last field) differ; InputError names the line of one that comes twice."""
+def _numbered(rows: Iterable[tuple[int, tuple]], path, columns: list[str]) -> pd.DataFrame:
+    """The rows and the `line` each was on, when their ids (the last field) differ; InputError names the second line of an id."""
     found, seen = [], set()
     for number, row in rows:
         if row[-1] in seen:
             raise InputError(f"{path}, line {number} has the id {row[-1]} a second time; every promoter needs its own.")
         seen.add(row[-1])
-        found.append(row)
-    return found
+        found.append((*row, number))
+    frame = pd.DataFrame(found, columns=[*columns, "line"])
+    return frame.astype({column: "int64" if column in ("position", "line") else "str" for column in frame})
 
 
 def _sga_rows(path) -> Iterator[tuple[int, tuple]]:
@@ -63,14 +60,19 @@ def _sga_rows(path) -> Iterator[tuple[int, tuple]]:
         yield number, _tss(path, number, fields[0], fields[2], fields[3], fields[5])
 
 
+def read_lines(path: str | os.PathLike, bed: bool = False) -> pd.DataFrame:
+    """`read_sga` (or `read_bed`) with a column more: `line`, the 1-based line of each row."""
+    return _numbered((_bed_rows if bed else _sga_rows)(path), path, PLACE)
+
+
 def read_sga(path: str | os.PathLike) -> pd.DataFrame:
-    """EPDnew promoters of an SGA file: `accession, position, strand, id`, one row per line, in order; row i is line i + 1.
+    """EPDnew promoters of an SGA file: `accession, position, strand, id`, one row per line, in order.
 
     path: plain or gzip, Unix or Windows line ends. position: 1-based, the first transcribed base.
     Raises InputError with file and line for another number of columns, another feature than TSS, a position below 1, an
     unknown strand, an id that comes twice, a damaged or an empty file.
     """
-    return _table(_unique(_sga_rows(path), path), ["accession", "position", "strand", "id"])
+    return read_lines(path)[PLACE]
 
 
 def _bed_rows(path) -> Iterator[tuple[int, tuple]]:
@@ -94,7 +96,7 @@ def read_bed(path: str | os.PathLike) -> pd.DataFrame:
     number of columns (a BED of single bases or of transcripts) it is the 5' end of the interval. `accession` is the
     first column as it stands, in EPD's files a UCSC name such as chr1. Errors as in `read_sga`.
     """
-    return _table(_unique(_bed_rows(path), path), ["accession", "position", "strand", "id"])
+    return read_lines(path, bed=True)[PLACE]
 
 
 def _dat_records(path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -122,18 +124,20 @@ def _dat_rows(path) -> Iterator[tuple[int, tuple]]:
     for number, record in _dat_records(path):
         words, place = record["ID"].split(), _FP.search(record.get("FP", ""))
         if not words or not place:
-            raise InputError(f"{path}, line {number}: the record has no id or no FP line with a position; fetch it again.")
+            raise InputError(
+                f"{path}, line {number}: the record has no id or no FP line with a position; fetch it again."
+            )
         accession, strand, position = place.groups()
         bases = record.get("SE", "")
         if not _SE.fullmatch(bases):
             raise InputError(f"{path}, line {record['SE line']}: the SE of {words[0]} is not lower, then upper case.")
         row = _tss(path, number, accession, position, strand, words[0])
-        yield number, (*row[:3], bases, int(record.get("SE line", number)), words[0])
+        yield int(record.get("SE line", number)), (*row[:3], bases, words[0])
 
 
 def _read_dat(path) -> pd.DataFrame:
-    columns = ["accession", "position", "strand", "se", "line", "id"]
-    return _table(_unique(_dat_rows(path), path), columns)
+    """`read_dat` with the `line` of each SE."""
+    return _numbered(_dat_rows(path), path, ["accession", "position", "strand", "se", "id"])
 
 
 def read_dat(path: str | os.PathLike) -> pd.DataFrame:
@@ -171,7 +175,9 @@ def check_se(dat: str | os.PathLike, tss: pd.DataFrame, genome: Iterable[Contig]
     differs = (both[place].to_numpy(dtype=object) != both[[f"{c} there" for c in place]].to_numpy(dtype=object)).any(1)
     if differs.any():
         row = both.iloc[int(differs.argmax())]
-        raise InputError(f"{dat}, line {row['line']}: {row['id']} is not at this place in the SGA file; take one release.")
+        raise InputError(
+            f"{dat}, line {row['line']}: {row['id']} is not at this place in the SGA file; take one release."
+        )
     if lacking := sorted(set(tss["id"]) - set(records["id"])):
         raise InputError(f"{dat} has no record {lacking[0]}, which the SGA file has; take both from one release.")
     compared = 0

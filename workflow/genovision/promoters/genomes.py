@@ -51,6 +51,7 @@ def read_fasta(stream: BinaryIO, label: str) -> Iterator[Contig]:
 
     def finished() -> Contig:
         letters = _letters(raw, label, header + 1)
+        raw.clear()  # the caller now holds the contig, once
         if not letters.size:
             raise InputError(f"{label}, line {header}: {name} has no sequence; the file is cut short or no genome.")
         return name, letters
@@ -143,7 +144,9 @@ def read_genome(path: str | os.PathLike, member: str | None = None) -> Iterator[
         yield from (read_genbank if genbank else read_fasta)(stream, label)
 
 
-def renamed(contigs: Iterable[Contig], names: Mapping[str, str], lengths: Mapping[str, int], label: str):
+def renamed(
+    contigs: Iterable[Contig], names: Mapping[str, str], lengths: Mapping[str, int], label: str
+) -> Iterator[Contig]:
     """The contigs under their new names; `names` maps old to new, `lengths` maps new names to what their lengths must be.
 
     Raises InputError when a length differs, two contigs get one name, or a contig of `names` or `lengths` does not come.
@@ -169,13 +172,22 @@ def renamed(contigs: Iterable[Contig], names: Mapping[str, str], lengths: Mappin
         )
 
 
-def _wrapped(letters: np.ndarray) -> bytes:
-    """Lines of 60 letters, each with its line end."""
+def name_pair(text: str) -> tuple[str, str]:
+    """`old=new` -> (old, new), as an option gives it; ValueError for anything else."""
+    old, equals, new = text.partition("=")
+    if not (old and equals and new) or "=" in new:
+        raise ValueError(f"{text!r} is not of the form old=new")
+    return old, new
+
+
+def _write_wrapped(out: BinaryIO, letters: np.ndarray) -> None:
+    """Write lines of 60 letters, each with its line end, without a second copy of them."""
     full = letters.size // LINE
     lines = np.full((full, LINE + 1), ord("\n"), dtype=np.uint8)
     lines[:, :LINE] = letters[: full * LINE].reshape(full, LINE)
-    rest = letters[full * LINE :].tobytes()
-    return lines.tobytes() + (rest + b"\n" if rest else b"")
+    out.write(lines)
+    if rest := letters[full * LINE :].tobytes():
+        out.write(rest + b"\n")
 
 
 def write_genome(contigs: Iterable[Contig], path: str | os.PathLike) -> None:
@@ -185,7 +197,7 @@ def write_genome(contigs: Iterable[Contig], path: str | os.PathLike) -> None:
         with fasta.open("wb") as out:
             for name, letters in contigs:
                 out.write(b">" + name.encode("ascii") + b"\n")
-                out.write(_wrapped(letters))
+                _write_wrapped(out, letters)
         pyfaidx.Faidx(fasta, indexname=fai).close()
         # the index has to be the younger of the two, or it counts as out of date
         stamp = fai.stat()

@@ -36,7 +36,9 @@ def _folder() -> Iterator[Path]:
 def _sites(tss: pd.DataFrame, path: Path) -> pybedtools.BedTool:
     """The TSS as one-base intervals, each named by its row number in `tss`, sorted as bedtools wants them."""
     bed = pd.DataFrame({"chrom": tss["accession"].to_numpy(dtype=object), "start": tss["position"].to_numpy() - 1})
-    bed = bed.assign(end=bed["start"] + 1, name=np.arange(len(bed)), score=0, strand=tss["strand"].to_numpy(dtype=object))
+    bed = bed.assign(
+        end=bed["start"] + 1, name=np.arange(len(bed)), score=0, strand=tss["strand"].to_numpy(dtype=object)
+    )
     bed.sort_values(["chrom", "start", "name"]).to_csv(path, sep="\t", header=False, index=False)
     return pybedtools.BedTool(str(path))
 
@@ -83,8 +85,8 @@ def clusters(tss: pd.DataFrame, lengths: Mapping[str, int], length: int) -> pd.D
 def nearest(tss: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
     """Signed distance from each TSS to the nearest of `others` on the same contig and strand, in bases; index of `tss`.
 
-    Negative: the other lies upstream (5' of the TSS on its strand); 0: the same base; NaN: there is none on that contig and strand. Of two at
-    the same distance the upstream one counts. Both tables have `accession, position, strand`.
+    Negative: the other lies upstream (5' of the TSS on its strand); 0: the same base; NaN: there is none on that contig and
+    strand. Of two at the same distance the upstream one counts. Both tables have `accession, position, strand`.
     """
     if not (len(tss) and len(others)):
         return pd.Series(np.nan, index=tss.index)

@@ -81,11 +81,11 @@ def choose(tables: Sequence[pd.DataFrame], species: str) -> tuple[pd.DataFrame, 
         raise InputError(
             f"{species} has no transcription start site: no source gave a row; give EPD's files or an annotation."
         )
-    sources = sorted(chosen["tss_source"].unique())
     warnings = []
-    if sources != ["epd"]:
+    if sorted(chosen["tss_source"].unique()) != ["epd"]:
+        missing = "EPDnew's could not be retrieved" if tables[0] is not chosen else "none of EPDnew are used"
         warnings.append(
-            f"{species}: the TSS are 5' ends of annotated mRNAs, not EPDnew promoters. They lie dozens of bases off, "
-            "so motif positions are blurred; read claims about motif position with that in mind."
+            f"the start sites are annotated 5' ends, because {missing}. They lie dozens of bases off, so motif positions are "
+            "blurred; read claims about motif position with that in mind."
         )
     return chosen, pd.DataFrame({"species": pd.Series([species] * len(warnings), dtype=str), "text": warnings})

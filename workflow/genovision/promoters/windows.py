@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 
 from genovision.alphabet import BASES, COMPLEMENT
-from genovision.errors import InputError
 from genovision.promoters.genomes import contigs
 
 NO_CONTIG = "contig not in the genome"

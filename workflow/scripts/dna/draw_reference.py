@@ -2,6 +2,8 @@
 
 import argparse
 
+import pandas as pd
+
 from genovision.dna.fasta import write_set
 from genovision.dna.measures import stream
 from genovision.dna.reference import FOLDS, is_reference, reference_set
@@ -18,9 +20,11 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         dest="name",
         metavar="SET",
-        help="train, validation, test: real sequences; shuffle: dinucleotide shuffles of training sequences; "
+        help="train, validation, test: real sequences; annotation: real ones of --windows; "
+        "shuffle: dinucleotide shuffles of training sequences; "
         "markov<k>, position_markov<k>: drawn from a Markov chain of order k fitted on them",
     )
+    p.add_argument("--windows", metavar="PARQUET", help="windows at annotated 5' ends, for --set annotation")
     p.add_argument(
         "--number", type=int, default=0, metavar="N", help="sequences; 0 = as many as the test fold has (default 0)"
     )
@@ -29,19 +33,28 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def _of_species(path: str, columns: list[str], species: str) -> pd.DataFrame:
+    """Rows of one species; InputError lists what there is when it has none."""
+    frame = read_table(path, columns)
+    rows = frame[frame["species"] == species]
+    if rows.empty:
+        known = ", ".join(sorted(frame["species"].unique())) or "no rows"
+        raise InputError(f"{path} has no sequence of {species}; it has {known}.")
+    return rows
+
+
 def main(args: argparse.Namespace) -> None:
     if not is_reference(args.name):
-        raise InputError(
-            f"--set {args.name}: choose train, validation, test, shuffle, markov<k> or position_markov<k>, k <= 8."
-        )
+        known = "train, validation, test, annotation, shuffle, markov<k> or position_markov<k>, k <= 8"
+        raise InputError(f"--set {args.name}: choose {known}.")
+    if (args.name == "annotation") != (args.windows is not None):
+        raise InputError("--windows goes with --set annotation: give both or neither.")
     if args.number < 0 or args.seed < 0:
         raise InputError(f"--number {args.number} and --seed {args.seed} must not be negative.")
-    frame = read_table(args.dataset, ["species", "fold", "sequence"])
-    rows = frame[frame["species"] == args.species]
-    if rows.empty:
-        known = ", ".join(sorted(frame["species"].unique()))
-        raise InputError(f"{args.dataset} has no species {args.species}; it has {known}.")
+    rows = _of_species(args.dataset, ["species", "fold", "sequence"], args.species)
     folds = {fold: rows.loc[rows["fold"] == fold, "sequence"].tolist() for fold in FOLDS}
+    if args.windows is not None:
+        folds["annotation"] = _of_species(args.windows, ["species", "sequence"], args.species)["sequence"].tolist()
     number = args.number or len(folds["test"])
     if number == 0:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import argparse
 
+from genovision.dna.diversity import SIZES
 from genovision.dna.fasta import read_set
 from genovision.dna.measures import measure
 from genovision.dna.motifs import EPD, read_motif
@@ -22,7 +23,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--motifs", nargs="*", default=list(EPD), metavar="NAME", help=f"EPD's motifs (default {' '.join(EPD)})"
     )
-    p.add_argument("--motif-file", nargs="*", default=[], metavar="JSON", help="further motifs, from dna/read_jaspar")
+    p.add_argument(
+        "--motif-file",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="JSON",
+        help="further motifs, from dna/read_jaspar",
+    )
     p.add_argument(
         "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
     )
@@ -30,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--system", default="epd_gendna", metavar="SLUG", help="system named in the evidence (default epd_gendna)"
     )
-    p.add_argument("--out", required=True, metavar="TSV", help="measures: value, low, high (95 %%), n, convention")
+    p.add_argument("--measures", required=True, metavar="TSV", help="measures: value, low, high (95 %%), n, convention")
     p.add_argument("--curves", required=True, metavar="TSV", help="motif occurrence by position, percent of sequences")
     p.add_argument("--composition", required=True, metavar="TSV", help="fractions of A, C, G, T by position")
     p.add_argument("--evidence", required=True, metavar="TSV", help="bootstrap replicates for the claims ledger")
@@ -64,6 +72,10 @@ def main(args: argparse.Namespace) -> None:
             f"{args.path} has {len(sequences)} sequences and {args.real} {len(real)}: measures depend on the number, "
             "so draw both with one --number."
         )
+    if len(sequences[0]) < max(SIZES):
+        raise InputError(
+            f"{args.path} has sequences of {len(sequences[0])} bases; Div counts {max(SIZES)}-mers, so give longer ones."
+        )
     for path, other in ((args.real, real), (args.train, train)):
         if len(other[0]) != len(sequences[0]):
             raise InputError(f"{args.path} has sequences of {len(sequences[0])} bases and {path} of {len(other[0])}.")
@@ -79,8 +91,6 @@ def main(args: argparse.Namespace) -> None:
         replicates=args.replicates,
         seed=args.seed,
     )
-    for table, path in zip(tables, (args.out, args.curves, args.composition, args.evidence), strict=True):
+    for table, path in zip(tables, (args.measures, args.curves, args.composition, args.evidence), strict=True):
         write_table(table, path)
-    print(
-        f"{name}, {args.species}: {len(tables.measures)} measures of {len(sequences)} sequences, {args.replicates} replicates"
-    )
+    print(f"{name}, {args.species}: {len(tables.measures)} measures of {len(sequences)} sequences")

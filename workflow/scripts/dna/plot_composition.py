@@ -14,18 +14,24 @@ COLUMNS = ["species", "length", "set", "position", "A", "C", "G", "T"]
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--composition", required=True, nargs="+", metavar="TSV", help="composition tables of dna/measure_set, one per set")
-    p.add_argument("--species", required=True, metavar="NAME", help="species to draw")
-    p.add_argument("--length", required=True, type=int, metavar="BP", help="window length to draw, bases")
+    p.add_argument(
+        "--composition",
+        required=True,
+        nargs="+",
+        metavar="TSV",
+        help="composition tables of dna/measure_set, one per set",
+    )
+    p.add_argument("--name", required=True, metavar="TEXT", help="species as the title calls it")
     p.add_argument("--out", required=True, metavar="SVG", help="the figure")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     table = pd.concat([read_table(path, COLUMNS) for path in args.composition], ignore_index=True)
-    chosen = table[(table["species"] == args.species) & (table["length"] == args.length)]
-    if chosen.empty:
-        raise InputError(f"{', '.join(args.composition)}: no composition of {args.species} at {args.length} bp.")
-    name = args.species.replace("_", ". ", 1)
+    kinds = table[["species", "length"]].drop_duplicates()
+    if len(kinds) != 1:
+        found = ", ".join(f"{kind.species} at {kind.length} bp" for kind in kinds.itertuples()) or "none"
+        raise InputError(f"--composition: a figure is of one species and window length, these tables have {found}.")
+    title = f"{args.name}, {kinds['length'].iloc[0]} bp: bases around the start site"
     with style():
-        save(composition(chosen, f"{name}, {args.length} bp: bases around the start site"), args.out)
+        save(composition(table, title), args.out)

@@ -1,10 +1,10 @@
-"""Draw motif occurrence around the start site: the real test set against floors, or EPD's start sites against annotated ones."""
+"""Draw motif occurrence around the start site: the real test set against floors."""
 
 import argparse
 
 import pandas as pd
 
-from genovision.dna.figures import motif_curves, source_curves
+from genovision.dna.figures import motif_curves
 from genovision.dna.measures import CURVES
 from genovision.errors import InputError
 from genovision.figures import save, style
@@ -13,33 +13,20 @@ from genovision.tables import read_table
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--curves", required=True, nargs="+", metavar="TSV", help="curves of dna/measure_set, one table per set")
     p.add_argument(
-        "--annotation",
-        metavar="TSV",
-        help="curves of the test set cut at annotated 5' ends: compare it with the test set of --curves, draw no floors",
+        "--curves", required=True, nargs="+", metavar="TSV", help="curves of dna/measure_set, one table per set"
     )
-    p.add_argument("--species", required=True, metavar="NAME", help="species to draw")
-    p.add_argument("--length", required=True, type=int, metavar="BP", help="window length to draw, bases")
+    p.add_argument("--name", required=True, metavar="TEXT", help="species as the title calls it")
     p.add_argument("--out", required=True, metavar="SVG", help="the figure")
     return p
 
 
-def _read(paths: list[str], species: str, length: int) -> pd.DataFrame:
-    table = pd.concat([read_table(path, CURVES) for path in paths], ignore_index=True)
-    chosen = table[(table["species"] == species) & (table["length"] == length)]
-    if chosen.empty:
-        raise InputError(f"{', '.join(paths)}: no curve of {species} at {length} bp; measure a set of it first.")
-    return chosen
-
-
 def main(args: argparse.Namespace) -> None:
-    curves = _read(args.curves, args.species, args.length)
-    name = args.species.replace("_", ". ", 1)
+    table = pd.concat([read_table(path, CURVES) for path in args.curves], ignore_index=True)
+    kinds = table[["species", "length"]].drop_duplicates()
+    if len(kinds) != 1:
+        found = ", ".join(f"{kind.species} at {kind.length} bp" for kind in kinds.itertuples()) or "none"
+        raise InputError(f"--curves: a figure is of one species and window length, these tables have {found}.")
+    title = f"{args.name}, {kinds['length'].iloc[0]} bp: motifs around the start site"
     with style():
-        if args.annotation is None:
-            figure = motif_curves(curves, f"{name}, {args.length} bp: motifs around the start site")
-        else:
-            sources = {"EPD": curves, "annotated 5' ends": _read([args.annotation], args.species, args.length)}
-            figure = source_curves(sources, f"{name}, {args.length} bp: motifs around EPD's and annotated start sites")
-        save(figure, args.out)
+        save(motif_curves(table, title), args.out)

@@ -18,7 +18,13 @@ COLUMNS = ["species", "tss_source", "length", "rows", "kept", *FOLDS]
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--counts", required=True, nargs="+", metavar="TSV", help="counts of promoters/build_dataset, one table per length")
+    p.add_argument(
+        "--counts",
+        required=True,
+        nargs="+",
+        metavar="TSV",
+        help="counts of promoters/build_dataset, one table per length",
+    )
     p.add_argument("--out", required=True, metavar="SVG", help="the figure")
     return p
 
@@ -61,7 +67,9 @@ def window_counts(counts: pd.DataFrame) -> Figure:
     """
     reasons = [name for name in counts.columns if name not in COLUMNS]
     order = {name: place for place, name in enumerate(dict.fromkeys(counts["species"]))}
-    counts = counts.sort_values(["species", "length"], key=lambda column: column.map(order) if column.name == "species" else column)
+    counts = counts.sort_values(
+        ["species", "length"], key=lambda column: column.map(order) if column.name == "species" else column
+    )
     counts = counts.reset_index(drop=True)
     labels = [
         f"{row.species.replace('_', '. ', 1)}, {row.length} bp\n{row.tss_source}, {row.rows:,} start sites"

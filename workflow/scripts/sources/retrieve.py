@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--optional", action="store_true", help="an unreachable file is not an error: an empty one says so"
     )
+    options.add_argument("--taken-up", action="store_true", help="it was out of reach before; noted in the receipt")
     options.add_argument("--out", type=Path, required=True, help="the file, whole")
     options.add_argument(
         "--receipt", type=Path, required=True, help="JSON: status, origin, bytes, sha256, version, licence"
@@ -36,6 +37,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"{args.table} has no source {args.source} with the file {args.file}.")
     folders = [Path(folder) for folder in args.folders.split(os.pathsep) if folder]
     receipt = {"source": args.source, "file": args.file, "version": rows[0].version, "licence": rows[0].licence}
+    if args.taken_up:
+        receipt["taken_up"] = True
     try:
         origin = retrieve(rows, folders, args.out)
         receipt |= {
