@@ -47,7 +47,8 @@ make_environment() {
     rm -rf -- "$folder"
     # pip reads the user's own configuration; -I keeps PYTHONPATH and the current folder out
     if ! { "$python" -I -m venv -- "$folder" &&
-        "$folder/bin/python" -I -m pip install -qq --no-input --disable-pip-version-check --no-deps -r "$lock" &&
+        "$folder/bin/python" -I -m pip install -qq --no-user --no-input --no-deps --disable-pip-version-check \
+            -r "$lock" &&
         "$folder/bin/python" -I -m pip check -qq --disable-pip-version-check; } >&2; then
         rm -rf -- "$folder"
         stop "could not install $lock; pip's own message is above."

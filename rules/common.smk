@@ -17,6 +17,7 @@ check_claims(os.path.join(workflow.basedir, "config", "claims.yaml"), read_yaml(
 
 SPECIES = config["promoters"]["species"]
 LENGTHS = config["promoters"]["lengths"]
+AUTHOR_CSV = config["promoters"]["author_csv"]
 DNA_LENGTH = config["dna"]["length"]
 STORIES = {"epd_gendna": "promoters"}  # system -> the story whose target it also answers to
 SHOWN = defaultdict(list)  # system -> (title, path, caption) of what the report shows of it, in order
@@ -28,7 +29,7 @@ for row in read_sources(os.path.join(workflow.basedir, "resources", "sources.tsv
     SOURCES[row.source, row.file].append(row)
 
 
-look_first(config["sources"]["folders"])
+FOLDERS = look_first(config["sources"]["folders"])
 
 
 def show(system, title, path, caption):
@@ -44,6 +45,11 @@ def genome(species, key):
 def sourced(entry, suffix=""):
     """Where rules/sources.smk puts the file of `{source: ..., file: ...}`, or with a suffix its receipt; [] for no entry."""
     return f"results/sources/{entry['source']}/{entry['file']}{suffix}" if entry else []
+
+
+def receipts(species, kinds):
+    """Receipts of the files of these kinds that the genomes of these species name."""
+    return sorted({sourced(genome(one, kind), ".json") for one in species for kind in kinds if genome(one, kind)})
 
 
 def member(entry):
@@ -82,7 +88,7 @@ def replaceable(source):
 def late(wildcards):
     """The option that retrieves anew a file which was out of reach before and now lies in a folder that is looked into first."""
     receipt = f"results/sources/{wildcards.source}/{wildcards.file}.json"
-    return "--taken-up" if taken_up(receipt, os.environ["GENOVISION_SOURCES"].split(os.pathsep)) else ""
+    return "--taken-up" if taken_up(receipt, FOLDERS) else ""
 
 
 def kinds(species):
@@ -91,8 +97,8 @@ def kinds(species):
 
 
 def compared(species):
-    """Has the species both kinds of start site?"""
-    return bool(genome(species, "epd") and genome(species, "annotation"))
+    """Has the species both kinds of start site, and are windows cut at them here?"""
+    return not AUTHOR_CSV and bool(genome(species, "epd") and genome(species, "annotation"))
 
 
 def sets(species):

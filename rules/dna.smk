@@ -17,7 +17,8 @@ for species in SPECIES:
         f"results/dna/figures/composition_{species}.svg",
         "dna_composition",
     )
-show("epd_gendna", "Measures of every set against the real test fold", "results/dna/measures.tsv", "dna_measures")
+show("epd_gendna", "Measures of every set against the real test fold", "results/dna/summary.tsv", "dna_measures")
+show("epd_gendna", "Data sheet", "results/promoters/dataset/datasheet.md", "promoters_datasheet")
 
 
 rule draw_reference:
@@ -123,6 +124,7 @@ rule join_measures:
         ],
     output:
         measures="results/dna/measures.tsv",
+        summary="results/dna/summary.tsv",
         evidence="results/dna/evidence.tsv",
     log:
         "logs/join_measures.log",
@@ -141,7 +143,7 @@ rule join_measures:
         "Joining the measures of all sets and species"
     shell:
         "python {params.repo}/workflow dna/join_measures --measures {input.measures:q} --evidence {input.evidence:q} --floor train"
-        " --out {output.measures:q} --evidence-out {output.evidence:q} > {log:q} 2>&1"
+        " --out {output.measures:q} --summary {output.summary:q} --evidence-out {output.evidence:q} > {log:q} 2>&1"
 
 
 rule plot_motif_curves:

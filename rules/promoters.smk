@@ -6,18 +6,15 @@
 #                                          +----> split of all species ---------^
 #
 # Seconds per species at the desk; hours of downloads for the fifteen genomes of config/epd.yaml.
-WARNINGS["epd_gendna"] = expand("results/promoters/tss/{species}/chosen.warning.tsv", species=SPECIES)
-RECEIPTS = sorted(
-    {
-        sourced(genome(species, kind), ".json")
-        for species in SPECIES
-        for kind in ("sequence", "annotation", "epd", "dat")
-        if genome(species, kind)
-    }
+CUT = [] if AUTHOR_CSV else SPECIES  # species whose windows are cut here
+WARNINGS["epd_gendna"] = expand("results/promoters/tss/{species}/chosen.warning.tsv", species=CUT)
+RECEIPTS = (
+    expand("results/promoters/dataset/epd_gendna_{length}.source.json", length=LENGTHS)
+    if AUTHOR_CSV
+    else receipts(SPECIES, ("sequence", "annotation", "epd", "dat"))
 )
 COMPARED = list(filter(compared, SPECIES))
 
-show("epd_gendna", "Data sheet", "results/promoters/dataset/datasheet.md", "promoters_datasheet")
 show("epd_gendna", "Windows kept and dropped", "results/promoters/figures/window_counts.svg", "promoters_window_counts")
 
 
@@ -206,7 +203,7 @@ rule split_windows:
         " --fractions {params.fractions} {params.orthologs} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
-if config["promoters"]["author_csv"]:
+if AUTHOR_CSV:
 
     rule read_author_csv:
         input:
@@ -216,6 +213,7 @@ if config["promoters"]["author_csv"]:
             fasta="results/promoters/dataset/epd_gendna_{length}.fa.gz",
             dropped="results/promoters/dataset/epd_gendna_{length}.dropped.tsv",
             counts="results/promoters/dataset/epd_gendna_{length}.counts.tsv",
+            receipt="results/promoters/dataset/epd_gendna_{length}.source.json",
         log:
             "logs/read_author_csv/{length}.log",
         benchmark:
@@ -237,7 +235,7 @@ if config["promoters"]["author_csv"]:
         shell:
             "python {params.repo}/workflow promoters/read_author_csv --csv {input:q} --sha256 {params.sha256:q}"
             " --length {wildcards.length} --fractions {params.fractions} --seed {params.seed}"
-            " --out {output.dataset:q} --fasta {output.fasta:q} --dropped-out {output.dropped:q} --counts {output.counts:q} > {log:q} 2>&1"
+            " --out {output.dataset:q} --fasta {output.fasta:q} --dropped-out {output.dropped:q} --counts {output.counts:q} --receipt {output.receipt:q} > {log:q} 2>&1"
 
 else:
 
@@ -305,7 +303,7 @@ rule write_datasheet:
         dropped=expand("results/promoters/dataset/epd_gendna_{length}.dropped.tsv", length=LENGTHS),
         receipts=RECEIPTS,
         warnings=WARNINGS["epd_gendna"],
-        split=[] if config["promoters"]["author_csv"] else "results/promoters/split.tsv",
+        split=[] if AUTHOR_CSV else "results/promoters/split.tsv",
         comparison=expand("results/promoters/tss/{species}/comparison.tsv", species=COMPARED),
     output:
         "results/promoters/dataset/datasheet.md",

@@ -91,11 +91,13 @@ def _contradiction(config: dict) -> str | None:
     return None
 
 
-def look_first(folders: list[str]) -> None:
-    """Tell the retrieving jobs where to look before they download: the configured folders, then the one of EPD_DIR.
+def look_first(folders: list[str]) -> list[str]:
+    """Tell the retrieving jobs where to look before they download: the configured folders, then the one of EPD_DIR. Returns them.
 
     By the environment, not by a parameter of theirs: a file that matches its checksum is the same from anywhere, so that
     nothing reruns when a folder changes.
     """
     places = [*folders, *filter(None, [os.environ.get("EPD_DIR")])]
-    os.environ["GENOVISION_SOURCES"] = os.pathsep.join(os.path.abspath(place) for place in places)
+    absolute = [os.path.abspath(place) for place in places]
+    os.environ["GENOVISION_SOURCES"] = os.pathsep.join(absolute)
+    return absolute

@@ -12,12 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- rule graph: python workflow/rulegraph.py -->\n", "<!-- end of rule graph -->\n"
 
 
-def stories(folder: Path) -> dict[str, str]:
-    """Rule -> story, from the rule files."""
+def stories(root: Path) -> dict[str, str]:
+    """Rule -> story, from the rule files in the order in which the Snakefile includes them."""
+    files = re.findall(r'^include: "(rules/\w+\.smk)"', (root / "Snakefile").read_text(encoding="utf-8"), re.M)
     return {
-        name: path.stem
-        for path in sorted(folder.glob("*.smk"))
-        for name in re.findall(r"^ *rule ([a-z_0-9]+):", path.read_text(encoding="utf-8"), re.M)
+        name: Path(file).stem
+        for file in files
+        for name in re.findall(r"^ *rule ([a-z_0-9]+):", (root / file).read_text(encoding="utf-8"), re.M)
     }
 
 
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     raw = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     path = ROOT / "README.md"
     old = path.read_text(encoding="utf-8")
-    new = replaced(old, draw(raw, stories(ROOT / "rules")))
+    new = replaced(old, draw(raw, stories(ROOT)))
     if arguments == ["--check"]:
         print("the rule graph is current" if new == old else "the rule graph is old: run python workflow/rulegraph.py")
         return int(new != old)

@@ -23,6 +23,7 @@ def ledger():
         "direction": "less",
         "verdict": "supported",
     }
+    row |= {"minimum_effect": 0.5}
     other = row | {"id": 2, "verdict": "not run", "estimate": np.nan, "low": np.nan, "high": np.nan}
     return pd.DataFrame([row | {"estimate": 0.5, "low": 0.25, "high": 0.75}, other])
 

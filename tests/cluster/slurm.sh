@@ -3,9 +3,10 @@
 #   tests/cluster/slurm.sh start DIR
 #   tests/cluster/slurm.sh stop DIR
 # Needs Debian's slurm-wlm and munge, and root. All of it lives in DIR but for one link, /etc/slurm/slurm.conf, because
-# Snakemake's plugin drops SLURM_CONF from the environment of its job steps. Where that file exists, it is left alone.
+# Snakemake's plugin drops SLURM_CONF from the environment of its job steps. Where it is another Slurm's, it stays.
 set -euo pipefail
 link=/etc/slurm/slurm.conf
+mark="# Written by tests/cluster/slurm.sh for one test run."
 
 fail() {
     echo "slurm.sh: $*" >&2
@@ -19,6 +20,7 @@ configure() {
     # linuxproc and task/none ask for neither cgroups nor cpusets; MinJobAge keeps ended jobs visible to squeue; jobs
     # are short here, hence the intervals of the scheduler; config_overrides lets the nodes be other than written
     cat >"$folder/slurm.conf" <<EOF
+$mark
 ClusterName=genovision
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=16817
@@ -60,6 +62,10 @@ start() {
             fail "$needed is missing; install Debian's packages slurm-wlm and munge."
         fi
     done
+    if [ -L "$link" ] && grep -qsxF "$mark" "$link"; then # left by a test run that was killed
+        (folder=$(dirname -- "$(readlink -- "$link")") && stop)
+    fi
+    if [ -L "$link" ] && [ ! -e "$link" ]; then rm -- "$link"; fi
     if [ -e "$link" ]; then fail "a Slurm is configured here already, see $link."; fi
     mkdir -p -- "$folder"
     folder=$(cd -- "$folder" && pwd)

@@ -7,7 +7,8 @@ import pytest
 from genovision.alphabet import decode, encode
 from genovision.dna import composition, curves, diversity
 from genovision.dna.copying import nearest_identity
-from genovision.dna.measures import CURVES, MEASURES, join, measure, shifted
+from genovision.dna.curves import CURVES
+from genovision.dna.measures import MEASURES, join, measure, shifted
 from genovision.dna.motifs import EPD, Motif, occurrence
 
 RNG = np.random.default_rng(10)

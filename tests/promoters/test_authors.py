@@ -103,7 +103,7 @@ def test_the_command_writes_what_build_dataset_writes_and_refuses_another_checks
     path, digest = write(tmp_path / "a.csv")
     out = tmp_path / "out"
     options = ["--csv", path, "--length", 8, "--out", out / "d.parquet", "--fasta", out / "d.fa.gz"]
-    options += ["--dropped-out", out / "dropped.tsv", "--counts", out / "counts.tsv"]
+    options += ["--dropped-out", out / "dropped.tsv", "--counts", out / "counts.tsv", "--receipt", out / "source.json"]
     assert command("promoters/read_author_csv", *options, "--sha256", "0" * 64) == 2
     assert f"error: {path} has the sha256 {digest}, not {'0' * 64}" in capsys.readouterr().err
     assert not out.exists()

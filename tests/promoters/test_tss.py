@@ -56,7 +56,9 @@ def test_epd_is_chosen_without_a_warning_and_annotation_with_one():
     chosen, warnings = choose([empty_table(), table("annotation")], "S_pombe")
     assert chosen["tss_source"].tolist() == ["annotation"]
     assert warnings["species"].tolist() == ["S_pombe"]
-    assert "not EPDnew" in warnings["text"][0]
+    assert "because EPDnew's could not be retrieved" in warnings["text"][0]
+    _, warnings = choose([table("annotation")], "S_pombe")
+    assert "because none of EPDnew are used" in warnings["text"][0]
     with pytest.raises(InputError, match="S_pombe has no transcription start site"):
         choose([empty_table(), empty_table()], "S_pombe")
 

@@ -1,5 +1,7 @@
 """Bootstrap by counts: a replicate is how often each unit is drawn, so means and curves become one matrix product."""
 
+import zlib
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,3 +18,8 @@ def interval(values: npt.ArrayLike, level: float = 0.95, axis: int = 0) -> tuple
     tail = 100 * (1 - level) / 2
     low, high = np.nanpercentile(np.asarray(values, dtype=np.float64), [tail, 100 - tail], axis=axis)
     return low, high
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """A random stream of its own for each name under one seed."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from genovision.dna.motifs import Motif
 
+CURVES = ["species", "length", "set", "motif", "position", "percent", "low", "high"]
+CURVES += ["window", "window_percent", "window_low", "window_high"]
+
 
 def positions(length: int) -> npt.NDArray[np.int64]:
     """Position of each index relative to the start site: index - length // 2. The start site itself is 0, one base upstream -1."""

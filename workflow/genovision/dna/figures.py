@@ -86,7 +86,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, prefix: str, colour: str, name: str) 
 def motif_curves(curves: pd.DataFrame, title: str) -> Figure:
     """A panel per motif: percent of sequences with a hit at each position; the real test set with its 95 % band on top.
 
-    curves: the columns of genovision.dna.measures.CURVES, of one species and length. A motif without a hit at most positions of the real
+    curves: the columns of genovision.dna.curves.CURVES, of one species and length. A motif without a hit at most positions of the real
     set is drawn as counted in windows, and its title says so.
     """
     motifs = list(dict.fromkeys(curves["motif"]))

@@ -8,7 +8,6 @@ replicates are therefore shifted so that their mean is the estimate (and clipped
 interval is thus one for the measure's expected value at this number of sequences, the number at which all sets are compared.
 """
 
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,13 +18,12 @@ import pandas as pd
 from genovision.alphabet import encode
 from genovision.dna import composition, curves, diversity
 from genovision.dna.copying import nearest_identity
+from genovision.dna.curves import CURVES
 from genovision.dna.motifs import Motif, hits, in_windows
-from genovision.resampling import bootstrap_counts, interval
+from genovision.resampling import bootstrap_counts, interval, stream
 
 LEVEL = 0.95
 KMER = 6
-CURVES = ["species", "length", "set", "motif", "position", "percent", "low", "high"]
-CURVES += ["window", "window_percent", "window_low", "window_high"]
 
 
 class Tables(NamedTuple):
@@ -66,11 +64,6 @@ MEASURES = {
     "nearest_identity": Measure(f"1 - Hamming / L to the nearest training sequence, mean over sequences; {_OWN}", 0, 1),
     "nearest_identity_max": Measure("1 - Hamming / L to the nearest training sequence, highest of the set", 0, 1),
 }
-
-
-def stream(seed: int, name: str) -> np.random.Generator:
-    """A random stream of its own for each name under one seed."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def shifted(values: npt.ArrayLike, low: float = -np.inf, high: float = np.inf) -> npt.NDArray[np.float64]:
@@ -231,6 +224,33 @@ def _evidence(values: dict, system: str, name: str, species: str) -> pd.DataFram
         columns = {"system": system, "metric": label, "side": name, "group": species}
         frames.append(pd.DataFrame({**columns, "replicate": np.arange(len(value)) - 1, "value": value}))
     return pd.concat(frames, ignore_index=True)
+
+
+SUMMARY = {
+    "TATA-box cor": ("TATA-box", "cor"),
+    "TATA-box peak (%)": ("TATA-box", "peak"),
+    "Initiator cor": ("Initiator", "cor"),
+    "js6 (nats)": ("", "js6"),
+    "composition_l1": ("", "composition_l1"),
+    "delta_div (%)": ("", "delta_div"),
+    "nearest_identity": ("", "nearest_identity"),
+}
+
+
+def summary(measures: pd.DataFrame) -> pd.DataFrame:
+    """The measures that tell sets apart, for reading: one row per species and set, cells `value [low, high]`, "" where not measured."""
+    cells = {
+        (row.species, row.set, row.motif, row.metric): f"{row.value:.3g} [{row.low:.3g}, {row.high:.3g}]"
+        for row in measures.itertuples()
+        if row.value == row.value
+    }
+    rows = measures.drop_duplicates(["species", "set"])[["species", "set", "n"]].reset_index(drop=True)
+    for name, (motif, metric) in SUMMARY.items():
+        rows[name] = [
+            cells.get((species, name_of_set, motif, metric), "")
+            for species, name_of_set in zip(rows["species"], rows["set"], strict=True)
+        ]
+    return rows
 
 
 def join(tables: Sequence[pd.DataFrame], floor: str) -> pd.DataFrame:

@@ -5,9 +5,9 @@ import argparse
 import pandas as pd
 
 from genovision.dna.fasta import write_set
-from genovision.dna.measures import stream
 from genovision.dna.reference import FOLDS, is_reference, reference_set
 from genovision.errors import InputError
+from genovision.resampling import stream
 from genovision.tables import read_table
 
 

@@ -4,7 +4,7 @@ import argparse
 
 import pandas as pd
 
-from genovision.dna.measures import join
+from genovision.dna.measures import join, summary
 from genovision.errors import InputError
 from genovision.tables import read_table, write_table
 
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--evidence", nargs="+", default=[], metavar="TSV", help="bootstrap replicates of dna/measure_set")
     p.add_argument("--out", required=True, metavar="TSV", help="the joined measures")
+    p.add_argument("--summary", metavar="TSV", help="the measures that tell sets apart, one row per species and set")
     p.add_argument("--evidence-out", metavar="TSV", help="the joined replicates; needed with --evidence")
     return p
 
@@ -34,6 +35,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--measures: {error}; give each table once.") from error
     evidence = [read_table(path, EVIDENCE) for path in args.evidence]
     write_table(joined, args.out)
+    if args.summary:
+        write_table(summary(joined), args.summary)
     if evidence:
         write_table(pd.concat(evidence, ignore_index=True), args.evidence_out)
     print(f"{len(joined)} measures of {joined['set'].nunique()} sets, {joined['species'].nunique()} species")

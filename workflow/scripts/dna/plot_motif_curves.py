@@ -4,8 +4,8 @@ import argparse
 
 import pandas as pd
 
+from genovision.dna.curves import CURVES
 from genovision.dna.figures import motif_curves
-from genovision.dna.measures import CURVES
 from genovision.errors import InputError
 from genovision.figures import save, style
 from genovision.tables import read_table

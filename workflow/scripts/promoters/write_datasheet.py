@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--dataset", required=True, nargs="+", help="Parquet of build_dataset, one per length")
     options.add_argument("--dropped", required=True, nargs="+", help="their dropped rows, TSV, in the same order")
     options.add_argument(
-        "--receipts", required=True, nargs="+", help="JSON of the retrievals: versions, licences, sha256"
+        "--receipts", nargs="+", required=True, help="JSON of the retrievals: versions, licences, sha256"
     )
     options.add_argument("--warning", nargs="*", default=[], help="warnings of choose_tss, TSV")
     options.add_argument("--comparison", nargs="*", default=[], help="tables of compare_tss_sources, TSV")
@@ -51,7 +51,11 @@ def main(args: argparse.Namespace) -> None:
         [read_table(path, COLUMNS) for path in args.dataset],
         [read_rows(path, [*ROW, "reason"]) for path in args.dropped],
         pd.DataFrame([source(path) for path in args.receipts]).drop_duplicates(),
-        [text for path in args.warning for text in read_rows(path, ["species", "text"])["text"]],
+        [
+            f"{row.species}: {row.text}"
+            for path in args.warning
+            for row in read_rows(path, ["species", "text"]).itertuples()
+        ],
         pd.concat(comparison, ignore_index=True) if comparison else None,
         read_rows(args.split, SPLIT) if args.split else None,
     )
