@@ -109,9 +109,7 @@ def test_the_command_writes_what_build_dataset_writes_and_refuses_another_checks
     assert not out.exists()
     assert command("promoters/read_author_csv", *options, "--sha256", digest) == 0
     assert len(read_table(out / "d.parquet", COLUMNS)) == 3
-    receipt = tmp_path / "r.json"
-    receipt.write_text('{"source": "author", "file": "a.csv", "status": "retrieved", "checked": true, "sha256": "ab"}')
-    tables = ["--dataset", out / "d.parquet", "--dropped", out / "dropped.tsv", "--receipts", receipt]
+    tables = ["--dataset", out / "d.parquet", "--dropped", out / "dropped.tsv", "--receipts", out / "source.json"]
     assert command("promoters/write_datasheet", *tables, "--out", tmp_path / "sheet.md") == 0
     assert "windows that overlap may lie in different folds" in (tmp_path / "sheet.md").read_text()
-    assert sorted(path.name for path in out.iterdir()) == ["counts.tsv", "d.fa.gz", "d.parquet", "dropped.tsv"]
+    assert sorted(path.name for path in out.iterdir()) == ["counts.tsv", "d.fa.gz", "d.parquet", "dropped.tsv", "source.json"]

@@ -212,7 +212,7 @@ def test_the_data_sheet_tells_what_the_tables_tell(flow, tmp_path, command):
     }
     for name, receipt in receipts.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(receipt))
-    (tmp_path / "warning.tsv").write_text("species\ttext\nB_eta\tB_eta: the TSS are blurred.\n")
+    (tmp_path / "warning.tsv").write_text("species\ttext\nB_eta\tthe TSS are blurred.\n")
     inputs = ["--dataset", flow / "256.parquet", flow / "2048.parquet", "--split", flow / "split.tsv"]
     inputs += ["--dropped", flow / "256.dropped.tsv", flow / "2048.dropped.tsv"]
     inputs += ["--receipts", *(tmp_path / f"{name}.json" for name in receipts)]
