@@ -112,4 +112,10 @@ def test_the_command_writes_what_build_dataset_writes_and_refuses_another_checks
     tables = ["--dataset", out / "d.parquet", "--dropped", out / "dropped.tsv", "--receipts", out / "source.json"]
     assert command("promoters/write_datasheet", *tables, "--out", tmp_path / "sheet.md") == 0
     assert "windows that overlap may lie in different folds" in (tmp_path / "sheet.md").read_text()
-    assert sorted(path.name for path in out.iterdir()) == ["counts.tsv", "d.fa.gz", "d.parquet", "dropped.tsv", "source.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "counts.tsv",
+        "d.fa.gz",
+        "d.parquet",
+        "dropped.tsv",
+        "source.json",
+    ]

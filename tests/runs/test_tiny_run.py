@@ -146,3 +146,17 @@ def test_the_rule_graph_in_the_readme_is_current(checkout):
         [folder / ".venv/bin/python", "workflow/rulegraph.py", "--check"], cwd=folder, capture_output=True, text=True
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_no_base_and_no_sequence_is_in_two_folds(finished):
+    for length in (256, 2048):
+        data = pd.read_parquet(finished / f"results/promoters/dataset/epd_gendna_{length}.parquet")
+        assert data["sequence"].is_unique
+        before = length // 2
+        covered: dict[tuple[str, str, int], str] = {}
+        for row in data.itertuples():
+            first = row.position - 1 - before if row.strand == "+" else row.position - length + before
+            for base in range(first, first + length):
+                fold = covered.setdefault((row.species, row.accession, base), row.fold)
+                assert fold == row.fold, f"base {base} of {row.accession} is in {fold} and in {row.fold}"
+        assert set(data["fold"]) == {"train", "validation", "test"}

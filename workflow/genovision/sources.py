@@ -187,11 +187,20 @@ def _receive(answer, sink, have: int, total: int | None, name: str) -> None:
 
     with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=name, disable=None) as progress:
         while chunk := answer.read(_CHUNK):
-            sink.write(chunk)
+            _write(sink, chunk)
             have += len(chunk)
             progress.update(len(chunk))
     if total is not None and have != total:
         raise Unreachable(f"the connection closed after {have} of {total} bytes; run again to go on from there")
+
+
+def _write(sink, chunk: bytes) -> None:
+    try:
+        sink.write(chunk)
+        sink.flush()
+    except OSError as error:  # a full disk is reported without a name
+        error.filename = error.filename or sink.name
+        raise
 
 
 def _check_whole(part: Path, name: str) -> None:
