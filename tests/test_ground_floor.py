@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from genovision.alphabet import BASES, decode, encode, reverse_complement
 from genovision.atomic import replacing
 from genovision.errors import InputError
 from genovision.resampling import bootstrap_counts, interval, stream
 from genovision.tables import read_table, write_table
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @given(st.text("ACGTRYSWKMBDHVNacgtryswkmbdhvn", max_size=50))
@@ -38,7 +39,7 @@ def test_codes_follow_the_alphabet_and_other_letters_are_255():
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new folder" / "x.txt"
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), replacing(path) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise RuntimeError
     assert list(path.parent.iterdir()) == []
