@@ -133,7 +133,7 @@ def test_the_table_of_sources_is_well_formed():
 def test_a_broken_table_is_refused_by_line(tmp_path):
     path = tmp_path / "sources.tsv"
     path.write_text("source\tfile\tkind\tlocation\tsha256\tversion\tlicence\tnote\na\tb\tftp\tc\t\t1\tx\ty\n")
-    with pytest.raises(InputError, match=r"line 2: kind is 'ftp'"):
+    with pytest.raises(InputError, match=r"line 2: kind is 'ftp'; it must be one of pypi, debian, url"):
         read_sources(path)
     path.write_text("source\tfile\n")
     with pytest.raises(InputError, match="line 1"):

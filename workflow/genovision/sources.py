@@ -17,6 +17,7 @@ from pathlib import Path
 
 from genovision.errors import InputError
 
+KINDS = ("pypi", "debian", "url")
 _CHUNK = 1 << 20
 
 
@@ -26,7 +27,7 @@ class Source:
 
     source: str
     file: str
-    kind: str  # pypi: `location` is name==version; url: `location` is the address
+    kind: str  # pypi: `location` is name==version; debian: name=version; url: the address
     location: str
     sha256: str
     version: str
@@ -48,8 +49,8 @@ def read_sources(path: str | os.PathLike) -> list[Source]:
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(columns):
             raise InputError(f"{path}, line {number}: {len(row)} columns, {len(columns)} are needed.")
-        if row[2] not in ("pypi", "url"):
-            raise InputError(f"{path}, line {number}: kind is {row[2]!r}; it must be pypi or url.")
+        if row[2] not in KINDS:
+            raise InputError(f"{path}, line {number}: kind is {row[2]!r}; it must be one of {', '.join(KINDS)}.")
     return [Source(*row) for row in rows[1:]]
 
 
@@ -113,6 +114,8 @@ def _places(alternatives: Sequence[Source], folders: Sequence[Path]):
     for row in alternatives:
         if row.kind == "pypi":
             yield f"registry package {row.location}", lambda part, row=row: _download_package(row, part)
+        elif row.kind == "debian":
+            yield f"Debian package {row.location}", lambda part, row=row: _download_debian(row, part)
         else:
             yield row.location, lambda part, row=row: download(row.location, part)
 
@@ -144,6 +147,28 @@ def _download_package(row: Source, part: Path) -> None:
             lines = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")]
             raise Unreachable(lines[-1].removeprefix("ERROR: ") if lines else f"{row.file} is not among its files")
         os.replace(folder / row.file, part)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _download_debian(row: Source, part: Path) -> None:
+    """Ask apt for the package file, which needs no root unless the package lists are missing; it is never installed."""
+    folder = part.with_name(f"{part.name}.apt")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        command = ["apt-get", "download", "--quiet", row.location]
+        answer = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if answer.returncode and os.geteuid() == 0:
+            subprocess.run(["apt-get", "update", "--quiet"], capture_output=True)
+            answer = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        found = list(folder.glob("*.deb"))
+        if answer.returncode or len(found) != 1:
+            lines = [line for line in answer.stderr.splitlines() if line.startswith("E:")]
+            raise Unreachable(lines[0].removeprefix("E: ") if lines else "apt-get gave no package")
+        os.replace(found[0], part)
+    except FileNotFoundError as error:
+        raise Unreachable("there is no apt-get here") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,0 +1,89 @@
+"""Measure the seconds of single models, pairs and cascades on the CPU; in a cascade the second model runs only on what goes on to it."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from genovision.arrays import read_arrays
+from genovision.classifiers.early_exit import cascade, seconds
+from genovision.classifiers.image_sets import read_set
+from genovision.classifiers.outputs import read_model, refuse_untrained
+from genovision.errors import InputError
+from genovision.tables import write_table
+from genovision.uncertainty.cascade import SingleThreshold, Window
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument(
+        "--pair",
+        required=True,
+        action="append",
+        nargs=4,
+        metavar=("NAME", "MODEL", "MODEL", "NPZ"),
+        help="two models' folders, and the first one's outputs on the calibration set; once per pair",
+    )
+    p.add_argument("--images", required=True, metavar="NPZ", help="images to classify (test)")
+    p.add_argument("--half-width", type=float, default=0.1, metavar="X", help="of the window, as a share (default 0.1)")
+    p.add_argument("--risk", type=float, default=0.05, metavar="X", help="the window lies around it (default 0.05)")
+    p.add_argument("--batch", type=int, default=256, metavar="B", help="images at a time (default 256)")
+    p.add_argument("--repeats", type=int, default=5, metavar="N", help="measurements of each (default 5)")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--out", required=True, metavar="TSV", help="a row per pair, system and repeat")
+    return p
+
+
+def _policies(path: str, risk: float, half_width: float) -> dict[str, object]:
+    """Both policies, placed on calibration outputs of the first model; they pass on the same share."""
+    arrays = read_arrays(path, ["logits", "labels"])
+    logits = torch.from_numpy(arrays["logits"]).double()
+    confidence = logits.softmax(dim=1).max(dim=1).values.numpy()
+    correct = logits.argmax(dim=1).numpy() == arrays["labels"]
+    return {
+        "window": Window("sc", level=risk).fit(confidence, correct, half_width).passes_on,
+        "single_threshold": SingleThreshold().fit(confidence, share=2 * half_width).passes_on,
+    }
+
+
+def _systems(name: str, folders: list[str], path: str, args: argparse.Namespace) -> dict[tuple[str, str], tuple]:
+    """(pair, system) -> (networks in order of running, what passes images on)."""
+    networks = []
+    for folder in folders:
+        network, facts = read_model(Path(folder))
+        refuse_untrained(facts, folder)
+        networks.append(network)
+    cascades = {system: (networks, [policy]) for system, policy in _policies(path, args.risk, args.half_width).items()}
+    everything = (networks, [lambda confidence: np.ones(len(confidence), dtype=bool)])
+    found = {"single": (networks[:1], []), "ensemble": everything} | cascades
+    return {(name, system): stages for system, stages in found.items()}
+
+
+def _measured(systems: dict[tuple[str, str], tuple], images: np.ndarray, args: argparse.Namespace) -> pd.DataFrame:
+    """Every system once per repeat, in turn, so that a slow moment of the machine does not fall on one of them alone."""
+    shares, rows = {}, []
+    for key, (networks, passes_on) in systems.items():  # not timed: the first call of a network is slower
+        shares[key] = float((cascade(networks, passes_on, images, args.batch)[1] > 0).mean())
+    for repeat in range(args.repeats):
+        for (pair, system), (networks, passes_on) in systems.items():
+            spent = seconds(partial(cascade, networks, passes_on, images, args.batch))
+            rows.append((pair, system, repeat, len(images), shares[pair, system], spent))
+    return pd.DataFrame(rows, columns=["pair", "system", "repeat", "images", "share", "seconds"])
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.batch < 1 or args.threads < 1 or args.repeats < 1 or not 0 < args.half_width <= 0.5:
+        raise InputError(
+            f"--batch {args.batch}, --threads {args.threads} and --repeats {args.repeats} must be 1 or more, "
+            f"--half-width {args.half_width} in (0, 0.5]."
+        )
+    torch.set_num_threads(args.threads)
+    images = read_set(args.images).images
+    systems = {}
+    for name, first, second, path in args.pair:
+        systems |= _systems(name, [first, second], path, args)
+    write_table(_measured(systems, images, args), args.out)
+    print(f"{len(args.pair)} pairs, {args.repeats} repeats on {len(images)} images")
