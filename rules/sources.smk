@@ -1,5 +1,6 @@
 # Published files, retrieved once, checked by sha256. resources/sources.tsv says where each is published;
-# the receipt beside each file says where it came from.
+# the receipt beside each file says where it came from. No digest of code here: the published bytes are what they are, whatever fetched
+# them, and an update of this workflow must not download genomes again.
 
 
 rule retrieve:
@@ -18,7 +19,6 @@ rule retrieve:
         runtime="4h",
     params:
         repo=REPO,
-        code=code("sources/retrieve"),
         published=lambda wildcards: [str(row) for row in SOURCES[wildcards.source, wildcards.file]],
         optional=lambda wildcards: "--optional" if replaceable(wildcards.source) else "",
         late=late,
