@@ -56,9 +56,8 @@ def test_results_are_those_of_the_local_run(on_slurm, finished):
 def test_every_step_was_a_job_of_slurm(on_slurm):
     _, said = on_slurm
     finished_rules = re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", said, re.M)
-    local = set(re.findall(r"^localrule (\w+):$", said, re.M))
+    local = {"all", "epd_gendna", "promoters", "retrieve"}
     assert len(re.findall("submitted with SLURM jobid", said)) == sum(rule not in local for rule in finished_rules) > 20
-    assert local <= {"all", "epd_gendna", "promoters", "retrieve"}
 
 
 def test_nothing_is_left_to_do_afterwards_on_slurm_or_here(on_slurm):

@@ -38,7 +38,7 @@ def test_every_rule_has_what_a_rule_needs(computing):
 def test_every_rule_is_one_command_that_writes_its_log(computing):
     for rule in computing:
         assert rule.shellcmd and not rule.is_run and not rule.is_script and not rule.is_wrapper, rule.name
-        assert rule.shellcmd.startswith("python {params.repo}/workflow "), rule.name
+        assert rule.shellcmd.startswith("python {params.repo:q}/workflow "), rule.name
         assert rule.shellcmd.endswith(" > {log:q} 2>&1"), rule.name
         assert not re.search(r"[;|&`]|\$\(", rule.shellcmd.removesuffix(" 2>&1")), rule.name
 
@@ -62,7 +62,7 @@ def test_every_command_belongs_to_a_rule(computing):
 
 def test_paths_are_quoted_for_the_shell(computing):
     for rule in computing:
-        for field in re.findall(r"\{((?:input|output|log)[^}]*)\}", rule.shellcmd):
+        for field in re.findall(r"\{((?:input|output|log|params\.repo)[^}]*)\}", rule.shellcmd):
             assert field.endswith(":q"), f"{rule.name}: {{{field}}}"
 
 
