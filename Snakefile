@@ -19,6 +19,7 @@ localrules:
     all,
     epd_gendna,
     promoters,
+    retrieve,  # nodes of a cluster often have no internet
 
 
 rule all:

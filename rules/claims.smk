@@ -28,7 +28,7 @@ rule weigh_claims:
     message:
         "Weighing the claims"
     shell:
-        "python {params.repo}/workflow claims/weigh_claims --claims {input.claims:q} --evidence {input.evidence:q} {params.warnings}"
+        "python {params.repo:q}/workflow claims/weigh_claims --claims {input.claims:q} --evidence {input.evidence:q} {params.warnings}"
         " --scale {params.scale:q} --out {output:q} > {log:q} 2>&1"
 
 
@@ -63,5 +63,5 @@ rule report:
     message:
         "Writing the report"
     shell:
-        "python {params.repo}/workflow claims/write_report --ledger {input.ledger:q} {params.figures} {params.warnings} {params.settings}"
-        " --texts {params.repo}/workflow/report --out {output:q} > {log:q} 2>&1"
+        "python {params.repo:q}/workflow claims/write_report --ledger {input.ledger:q} {params.figures} {params.warnings} {params.settings}"
+        " --texts {params.repo:q}/workflow/report --out {output:q} > {log:q} 2>&1"

@@ -1,14 +1,17 @@
 # For all stories: the checked configuration, the digest of code, where files stand, and the list of what the report shows.
+import re
 import shlex
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
 # The checkout as seen from the working directory, so that a moved checkout changes no command and no input.
+STARTED = time.time()
 REPO = os.path.relpath(workflow.basedir)
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 from closure import code, contents
-from configuration import check_claims, check_config, look_first, read_yaml
+from configuration import check_claims, check_config, check_sources, look_first, read_yaml
 from genovision.sources import read_sources, taken_up
 
 SCHEMAS = os.path.join(workflow.basedir, "workflow", "schemas")
@@ -27,6 +30,7 @@ EVIDENCE = defaultdict(list)  # system -> tables of evidence that its claims are
 SOURCES = defaultdict(list)  # (source, file) -> rows of the table of sources
 for row in read_sources(os.path.join(workflow.basedir, "resources", "sources.tsv")):
     SOURCES[row.source, row.file].append(row)
+check_sources(config, set(SOURCES), "resources/sources.tsv")
 
 
 FOLDERS = look_first(config["sources"]["folders"])
@@ -76,12 +80,12 @@ def renamed(species):
 
 
 def replaceable(source):
-    """May the file be missing? Start sites may where another kind stands in for them; the 60-base records always may."""
+    """May the file be missing? EPDnew's files may where annotated 5' ends may stand in for them."""
     return any(
         source == (entry.get(kind) or {}).get("source")
         for entry in config["genomes"].values()
         for kind in ("epd", "dat")
-        if kind == "dat" or (entry.get("annotation") and "annotation" in config["promoters"]["tss"])
+        if entry.get("annotation") and "annotation" in config["promoters"]["tss"]
     )
 
 
@@ -98,7 +102,7 @@ def kinds(species):
 
 def compared(species):
     """Has the species both kinds of start site, and are windows cut at them here?"""
-    return not AUTHOR_CSV and bool(genome(species, "epd") and genome(species, "annotation"))
+    return not AUTHOR_CSV and {"epd", "annotation"} <= set(kinds(species))
 
 
 def sets(species):
@@ -125,6 +129,12 @@ def shown(wanted=None):
     return [path for system in wanted or systems() for _, path, _ in SHOWN[system]]
 
 
+def asked_for_all():
+    """Were the ledger and the report among the targets, as they are when none is named?"""
+    targets = set(workflow.dag_settings.targets)
+    return not targets or bool(targets & {"all", "report", "weigh_claims"})
+
+
 def announce():
     """After a run: the warnings, and where to look."""
     for system in config["systems"]:
@@ -133,7 +143,7 @@ def announce():
                 species, sentence = line.split("\t")
                 print(f"warning: {species}: {sentence}", file=sys.stderr)
     for what, path in (("table", "results/claims.tsv"), ("report", "results/report.html")):
-        if os.path.exists(path):
+        if os.path.exists(path) and (os.path.getmtime(path) > STARTED or asked_for_all()):
             print(f"{what}: {os.path.abspath(path)}", file=sys.stderr)
 
 
@@ -143,5 +153,5 @@ wildcard_constraints:
     tss="epd|annotation|chosen",
     set="|".join(["test", *config["dna"]["sets"]]),
     motif="|".join(config["dna"]["jaspar"]) or "none",
-    source="|".join(source for source, _ in SOURCES),
-    file="|".join(sorted({file.replace(".", r"\.") for _, file in SOURCES})),
+    source="|".join(sorted({re.escape(source) for source, _ in SOURCES})),
+    file="|".join(sorted({re.escape(file) for _, file in SOURCES})),

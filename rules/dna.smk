@@ -50,7 +50,7 @@ rule draw_reference:
     message:
         "Drawing the set {wildcards.set} of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow dna/draw_reference --dataset {input.dataset:q} {params.windows} --species {wildcards.species:q}"
+        "python {params.repo:q}/workflow dna/draw_reference --dataset {input.dataset:q} {params.windows} --species {wildcards.species:q}"
         " --set {wildcards.set:q} --number {params.number} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
@@ -74,7 +74,7 @@ rule read_jaspar:
     message:
         "Reading the matrix {wildcards.motif} of JASPAR"
     shell:
-        "python {params.repo}/workflow dna/read_jaspar --id {wildcards.motif:q} --release {params.release:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.repo:q}/workflow dna/read_jaspar --id {wildcards.motif:q} --release {params.release:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule measure_set:
@@ -101,15 +101,15 @@ rule measure_set:
     params:
         repo=REPO,
         code=code("dna/measure_set"),
-        motifs=option("motifs", config["dna"]["motifs"]),
+        motifs=shlex.join(config["dna"]["motifs"]),
         files=lambda wildcards, input: option("motif-file", input.motifs),
         replicates=lookup(dpath="dna/replicates", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
         "Measuring the set {wildcards.set} of {wildcards.species} against its test fold"
     shell:
-        "python {params.repo}/workflow dna/measure_set --set {input.set:q} --real {input.real:q} --train {input.dataset:q}"
-        " --species {wildcards.species:q} {params.motifs} {params.files} --replicates {params.replicates} --seed {params.seed}"
+        "python {params.repo:q}/workflow dna/measure_set --set {input.set:q} --real {input.real:q} --train {input.dataset:q}"
+        " --species {wildcards.species:q} --motifs {params.motifs} {params.files} --replicates {params.replicates} --seed {params.seed}"
         " --measures {output.measures:q} --curves {output.curves:q} --composition {output.composition:q}"
         " --evidence {output.evidence:q} > {log:q} 2>&1"
 
@@ -142,7 +142,7 @@ rule join_measures:
     message:
         "Joining the measures of all sets and species"
     shell:
-        "python {params.repo}/workflow dna/join_measures --measures {input.measures:q} --evidence {input.evidence:q} --floor train"
+        "python {params.repo:q}/workflow dna/join_measures --measures {input.measures:q} --evidence {input.evidence:q} --floor train"
         " --out {output.measures:q} --summary {output.summary:q} --evidence-out {output.evidence:q} > {log:q} 2>&1"
 
 
@@ -170,7 +170,7 @@ rule plot_motif_curves:
     message:
         "Drawing the motif curves of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow dna/plot_motif_curves --curves {input:q} --name {params.name:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.repo:q}/workflow dna/plot_motif_curves --curves {input:q} --name {params.name:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_composition:
@@ -197,4 +197,4 @@ rule plot_composition:
     message:
         "Drawing the composition around the start sites of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow dna/plot_composition --composition {input:q} --name {params.name:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.repo:q}/workflow dna/plot_composition --composition {input:q} --name {params.name:q} --out {output:q} > {log:q} 2>&1"

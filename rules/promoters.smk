@@ -42,7 +42,7 @@ rule prepare_genome:
     message:
         "Preparing the genome of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow promoters/prepare_genome --archive {input:q} {params.member} {params.contigs}"
+        "python {params.repo:q}/workflow promoters/prepare_genome --archive {input:q} {params.member} {params.contigs}"
         " --out {output.fasta:q} > {log:q} 2>&1"
 
 
@@ -71,7 +71,7 @@ rule read_annotation:
     message:
         "Reading annotated 5' ends of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow promoters/read_annotation --archive {input.archive:q} {params.member} {params.contigs}"
+        "python {params.repo:q}/workflow promoters/read_annotation --archive {input.archive:q} {params.member} {params.contigs}"
         " --fai {input.fai:q} {params.absent} --out {output:q} > {log:q} 2>&1"
 
 
@@ -105,7 +105,7 @@ rule read_epd:
     message:
         "Reading the EPDnew start sites of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow promoters/read_epd --sga {input.sga:q} --receipt {input.receipt:q} {params.dat}"
+        "python {params.repo:q}/workflow promoters/read_epd --sga {input.sga:q} --receipt {input.receipt:q} {params.dat}"
         " --genome {input.genome:q} {params.absent} --out {output:q} > {log:q} 2>&1"
 
 
@@ -133,7 +133,7 @@ rule choose_tss:
     message:
         "Choosing the start sites of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow promoters/choose_tss --tss {input:q} --species {wildcards.species:q}"
+        "python {params.repo:q}/workflow promoters/choose_tss --tss {input:q} --species {wildcards.species:q}"
         " --out {output.tss:q} --warning {output.warning:q} > {log:q} 2>&1"
 
 
@@ -162,7 +162,7 @@ rule cut_windows:
     message:
         "Cutting windows of {wildcards.length} bases, {wildcards.species}, start sites: {wildcards.tss}"
     shell:
-        "python {params.repo}/workflow promoters/cut_windows --genome {input.genome:q} --tss {input.tss:q}"
+        "python {params.repo:q}/workflow promoters/cut_windows --genome {input.genome:q} --tss {input.tss:q}"
         " --species {wildcards.species:q} --length {wildcards.length} --ambiguous {params.ambiguous:q}"
         " --out {output.windows:q} --dropped {output.dropped:q} > {log:q} 2>&1"
 
@@ -198,7 +198,7 @@ rule split_windows:
     message:
         "Splitting the promoters of all species into train, validation and test"
     shell:
-        "python {params.repo}/workflow promoters/split_windows --tss {input.tss:q} --fai {input.fai:q} --species {params.species:q}"
+        "python {params.repo:q}/workflow promoters/split_windows --tss {input.tss:q} --fai {input.fai:q} --species {params.species:q}"
         " --length {params.length} --unit {params.unit:q} --block-length {params.block_length}"
         " --fractions {params.fractions} {params.orthologs} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
@@ -233,7 +233,7 @@ if AUTHOR_CSV:
         message:
             "Reading the authors' CSV of EPD-GenDNA"
         shell:
-            "python {params.repo}/workflow promoters/read_author_csv --csv {input:q} --sha256 {params.sha256:q}"
+            "python {params.repo:q}/workflow promoters/read_author_csv --csv {input:q} --sha256 {params.sha256:q}"
             " --length {wildcards.length} --fractions {params.fractions} --seed {params.seed}"
             " --out {output.dataset:q} --fasta {output.fasta:q} --dropped-out {output.dropped:q} --counts {output.counts:q} --receipt {output.receipt:q} > {log:q} 2>&1"
 
@@ -265,7 +265,7 @@ else:
         message:
             "Joining the windows of {wildcards.length} bases of all species"
         shell:
-            "python {params.repo}/workflow promoters/build_dataset --windows {input.windows:q} --dropped {input.dropped:q}"
+            "python {params.repo:q}/workflow promoters/build_dataset --windows {input.windows:q} --dropped {input.dropped:q}"
             " --split {input.split:q} --out {output.dataset:q} --fasta {output.fasta:q}"
             " --dropped-out {output.dropped:q} --counts {output.counts:q} > {log:q} 2>&1"
 
@@ -293,7 +293,7 @@ rule compare_tss_sources:
     message:
         "Comparing EPDnew start sites with annotated 5' ends of {wildcards.species}"
     shell:
-        "python {params.repo}/workflow promoters/compare_tss_sources --epd {input.epd:q} --annotation {input.annotation:q}"
+        "python {params.repo:q}/workflow promoters/compare_tss_sources --epd {input.epd:q} --annotation {input.annotation:q}"
         " --species {wildcards.species:q} --fai {input.fai:q} --out {output:q} > {log:q} 2>&1"
 
 
@@ -325,7 +325,7 @@ rule write_datasheet:
     message:
         "Writing the data sheet of EPD-GenDNA"
     shell:
-        "python {params.repo}/workflow promoters/write_datasheet --dataset {input.dataset:q} --dropped {input.dropped:q}"
+        "python {params.repo:q}/workflow promoters/write_datasheet --dataset {input.dataset:q} --dropped {input.dropped:q}"
         " --receipts {input.receipts:q} --warning {input.warnings:q} {params.comparison} {params.split}"
         " --out {output:q} > {log:q} 2>&1"
 
@@ -351,4 +351,4 @@ rule plot_window_counts:
     message:
         "Drawing the window counts"
     shell:
-        "python {params.repo}/workflow promoters/plot_window_counts --counts {input:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.repo:q}/workflow promoters/plot_window_counts --counts {input:q} --out {output:q} > {log:q} 2>&1"

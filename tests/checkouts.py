@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRED = set(filter(None, os.environ.get("GENOVISION_REQUIRE", "").split(",")))
-CACHE = Path(os.environ.get("GENOVISION_TEST_CACHE", ROOT / ".venv-test" / "cache"))
+CACHE = Path(os.environ.get("GENOVISION_TEST_CACHE", ROOT / ".venv-test-cache"))
 TINY = ("--configfile", "config/test.yaml")
 
 

@@ -62,8 +62,8 @@ def code(command: str) -> str:
 
 
 def contents(folder: str) -> str:
-    """Digest over the names and contents of the files directly in a folder of the checkout."""
+    """Digest over the names and contents of the texts (.md, .j2) directly in a folder of the checkout."""
     digest = hashlib.sha256()
-    for path in sorted((HERE.parent / folder).iterdir()):
+    for path in sorted(path for path in (HERE.parent / folder).iterdir() if path.suffix in {".md", ".j2"}):
         digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -17,9 +17,24 @@ def check_claims(path: str, schema: dict) -> None:
     """Stop with a sentence if the list of claims does not fit its schema or uses a number twice."""
     claims = read_yaml(path)
     stop_if(_misfit(f"{os.path.relpath(path)}: entry", claims, schema))
+    for claim in claims:
+        if claim["direction"] == "near" and not isinstance(claim["right"], str):
+            stop_if(
+                f"{os.path.relpath(path)}: id {claim['id']} is near, which compares with one side; give right one name."
+            )
     ids = [claim["id"] for claim in claims]
     twice = sorted({number for number in ids if ids.count(number) > 1})
     stop_if(f"{os.path.relpath(path)}: id {twice[0]} stands there twice; give every claim its own." if twice else None)
+
+
+def check_sources(config: dict, known: set[tuple[str, str]], table: str) -> None:
+    """Stop with a sentence if a genome that is used names a file which is not in the table of sources."""
+    for species in config["promoters"]["species"]:
+        for kind in ("sequence", "annotation", "epd", "dat"):
+            entry = config["genomes"][species].get(kind)
+            if entry and (entry["source"], entry["file"]) not in known:
+                where = f"config key genomes.{species}.{kind}"
+                stop_if(f"{where}: {table} has no file {entry['file']} of a source {entry['source']}; add its row.")
 
 
 def stop_if(sentence: str | None) -> None:
@@ -76,6 +91,10 @@ def _contradiction(config: dict) -> str | None:
                 return (
                     f"config key promoters.{key}: {species} is not defined under genomes, which has {', '.join(known)}."
                 )
+    groups = promoters["split"]["orthologs"]
+    for species in [name for group in groups for name in group]:
+        if species not in promoters["species"] or sum(species in group for group in groups) > 1:
+            return f"config key promoters.split.orthologs: {species} must be one of promoters.species and stand in one group only."
     for species in promoters["species"]:
         if not any(known[species].get(kind) for kind in promoters["tss"]):
             kinds = " or ".join(promoters["tss"])
@@ -84,6 +103,8 @@ def _contradiction(config: dict) -> str | None:
         return f"config key promoters.split.fractions: {promoters['split']['fractions']} does not sum to 1."
     if promoters["split"]["orthologs"] and promoters["split"]["unit"] != "cluster":
         return "config key promoters.split.orthologs needs promoters.split.unit: cluster, because blocks of genes would chain together."
+    if promoters["author_csv"] and promoters["lengths"] != [promoters["author_csv"]["length"]]:
+        return "config key promoters.author_csv.length: promoters.lengths must be this one length."
     if config["dna"]["length"] not in promoters["lengths"]:
         return (
             f"config key dna.length: {config['dna']['length']} is not one of promoters.lengths, {promoters['lengths']}."
@@ -98,6 +119,9 @@ def look_first(folders: list[str]) -> list[str]:
     nothing reruns when a folder changes.
     """
     places = [*folders, *filter(None, [os.environ.get("EPD_DIR")])]
+    for place in places:
+        if not os.path.isdir(place):
+            stop_if(f"sources.folders or EPD_DIR names {place}, which is no folder; correct it or leave it out.")
     absolute = [os.path.abspath(place) for place in places]
     os.environ["GENOVISION_SOURCES"] = os.pathsep.join(absolute)
     return absolute

@@ -28,8 +28,8 @@ def evidence(means, noise=0.0, groups=("g",), replicates=200, seed=0):
     return pd.DataFrame(rows, columns=["system", "metric", "side", "group", "replicate", "value"])
 
 
-def weighed(one, frame, warnings=()):
-    return weigh([one], {"t.tsv": frame}, {"s": list(warnings)}, "desk").iloc[0]
+def weighed(one, frame, warnings=None):
+    return weigh([one], {"t.tsv": frame}, {"s": warnings or {}}, "desk").iloc[0]
 
 
 def test_pairing_removes_common_noise():
@@ -93,18 +93,38 @@ def test_groups_are_averaged_and_named_groups_chosen():
     assert weighed(claim(groups=["x", "z"]), frame)["verdict"] == "not run"
 
 
-def test_no_evidence_is_not_run_and_a_warning_can_void():
+def test_no_evidence_is_not_run_and_a_warned_group_can_be_dropped():
     row = weighed(claim(metric="other"), evidence({"a": 1.0, "b": 0.0}))
     assert row["verdict"] == "not run"
     assert np.isnan(row["estimate"])
     assert weighed(claim(left="missing"), evidence({"a": 1.0, "b": 0.0}))["verdict"] == "not run"
-    for on_warning, expected, note in [
-        ("nothing", "supported", ""),
-        ("note", "supported", "careful"),
-        ("void", "not run", "careful"),
-    ]:
-        row = weighed(claim(on_warning=on_warning), evidence({"a": 1.0, "b": 0.0}), ["careful"])
-        assert (row["verdict"], row["note"]) == (expected, note)
+    frame = pd.concat(
+        [evidence({"a": 3.0, "b": 1.0}, groups=["x"]), evidence({"a": 1.0, "b": 1.0}, groups=["y"], seed=1)]
+    )
+    for on_warning, estimate, groups in [("nothing", 1.0, "x, y"), ("note", 1.0, "x, y"), ("drop", 2.0, "x")]:
+        row = weighed(claim(on_warning=on_warning), frame, {"y": "careful."})
+        assert (row["estimate"], row["groups"]) == (pytest.approx(estimate), groups)
+        assert (
+            row["note"] == {"nothing": "", "note": "y: careful.", "drop": "y: left out, because careful."}[on_warning]
+        )
+    row = weighed(claim(on_warning="drop"), frame, {"x": "careful.", "y": "careful."})
+    assert row["verdict"] == "not run"
+
+
+def test_an_undefined_estimate_is_inconclusive_and_says_so():
+    frame = pd.concat(
+        [evidence({"a": 3.0, "b": 1.0}, groups=["x"]), evidence({"a": 1.0, "b": 1.0}, groups=["y"], seed=1)]
+    )
+    frame.loc[(frame["group"] == "y") & (frame["side"] == "a"), "value"] = np.nan
+    row = weighed(claim(), frame)
+    assert (row["verdict"], row["groups"], row["note"]) == ("inconclusive", "x, y", "the estimate is undefined here.")
+    assert weighed(claim(groups=["x"]), frame)["verdict"] == "supported"
+
+
+def test_groups_without_one_of_the_sides_do_not_count():
+    frame = pd.concat([evidence({"a": 3.0, "b": 1.0}, groups=["x"]), evidence({"a": 1.0}, groups=["y"], seed=1)])
+    row = weighed(claim(), frame)
+    assert (row["estimate"], row["groups"]) == (pytest.approx(2.0), "x")
 
 
 def test_rows_of_another_system_do_not_count():
@@ -116,7 +136,8 @@ def test_rows_of_another_system_do_not_count():
 def test_undefined_replicates_are_left_out_of_pairs():
     frame = evidence({"a": 1.0, "b": 0.0})
     frame.loc[(frame["side"] == "a") & (frame["replicate"] == 5), "value"] = np.nan
-    margin = margins(claim(), frame)
+    margin, groups = margins(claim(), frame)
+    assert groups == ["g"]
     assert 5 not in margin.index
     assert len(margin) == 200
 

@@ -184,7 +184,7 @@ def test_an_environment_is_made_once_and_again_when_it_is_not_whole(tmp_path):
     assert not (tmp_path / ".e").exists()
 
 
-def test_first_and_second_start_with_an_empty_home_in_a_path_with_spaces(start, clone, tmp_path, record_property):
+def test_first_and_second_start_with_an_empty_home_in_a_path_with_spaces(start, clone, tmp_path, capsys):
     shutil.rmtree(clone / ".venv")
     (clone / "Snakefile").write_text("rule all:\n    default_target: True\n")
     (tmp_path / "home").mkdir()
@@ -197,5 +197,6 @@ def test_first_and_second_start_with_an_empty_home_in_a_path_with_spaces(start, 
         assert answer.returncode == 0, answer.stderr
         assert answer.stdout == "9.27.1\n"
     assert "making .venv" not in answer.stderr
-    print(f"first start {seconds[0]:.1f} s, second {seconds[1]:.2f} s, both up to Snakemake's version")
+    with capsys.disabled():
+        print(f" [first start {seconds[0]:.1f} s, second {seconds[1]:.2f} s, to Snakemake's version] ", end="")
     assert start("-n", **own, HOME=str(tmp_path / "home"), PATH=os.environ["PATH"]).returncode == 0

@@ -88,7 +88,7 @@ def test_without_the_files_the_epd_configuration_says_what_to_put_where(checkout
     said = answer.stdout + answer.stderr
     assert answer.returncode != 0
     assert re.search(
-        r"error: Sp_EPDnew_002_spo2\.sga could not be retrieved .* put it into a folder that sources\.folders", said
+        r"error: \S*S\S+ could not be retrieved .*refused\); put it into a folder that sources\.folders", said
     )
     assert not list((folder / "results").rglob("*.sga"))
 

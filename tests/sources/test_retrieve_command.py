@@ -106,7 +106,7 @@ def test_out_of_reach_is_an_error_unless_the_file_is_optional(tmp_path):
     _, said = process.communicate(timeout=30)
     assert process.returncode == 2
     assert (
-        "error: genome.fa could not be retrieved (a local folder: genome.fa is not there; http://127.0.0.1:1/genome.fa:"
+        f"error: genome.fa could not be retrieved (the folder {tmp_path}/none: genome.fa is not there; http://127.0.0.1:1/genome.fa:"
         in said
     )
     assert list((tmp_path / "out").iterdir()) == []

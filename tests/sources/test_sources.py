@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from genovision import sources
 from genovision.errors import InputError
-from genovision.sources import Source, Unreachable, download, read_sources, retrieve
+from genovision.sources import Interrupted, Source, Unreachable, download, read_sources, retrieve
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = bytes(range(256)) * 4096
@@ -63,13 +64,28 @@ def row(location="", sha=SHA256, file="file.bin"):
 
 def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
     server.cut = 300_000
-    with pytest.raises(Unreachable, match="300000 of 1048576 bytes"):
-        retrieve([row(f"{server.address}/file.bin")], [], tmp_path / "file.bin")
-    assert not (tmp_path / "file.bin").exists()
     retrieve([row(f"{server.address}/file.bin")], [], tmp_path / "file.bin")
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=300000-"]
     assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_connection_that_keeps_breaking_is_an_error_and_what_came_stays(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "TRIES", 1)
+    server.cut = 300_000
+    with pytest.raises(Interrupted, match="300000 of 1048576 bytes; run again to go on from there"):
+        retrieve([row(f"{server.address}/file.bin")], [], tmp_path / "file.bin")
+    assert not (tmp_path / "file.bin").exists()
+    assert (tmp_path / ".file.bin.part").stat().st_size == 300_000
+
+
+def test_a_file_retrieved_before_is_not_asked_for_again(server, tmp_path):
+    store = tmp_path / "kept"
+    retrieve([row(f"{server.address}/file.bin")], [], tmp_path / "file.bin", store)
+    (tmp_path / "file.bin").unlink()
+    assert retrieve([row("http://127.0.0.1:1/file.bin")], [], tmp_path / "file.bin", store) == "retrieved before"
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert len(server.ranges) == 1
 
 
 def test_a_part_of_another_version_is_not_continued(server, tmp_path):
@@ -105,7 +121,9 @@ def test_the_first_alternative_that_matches_wins(server, tmp_path):
 def test_a_packed_copy_in_a_local_folder_is_unpacked(tmp_path):
     with gzip.open(tmp_path / "file.bin.gz", "wb") as handle:
         handle.write(CONTENT)
-    assert retrieve([row("http://127.0.0.1:1/x")], [tmp_path], tmp_path / "out" / "file.bin") == "a local folder"
+    assert (
+        retrieve([row("http://127.0.0.1:1/x")], [tmp_path], tmp_path / "out" / "file.bin") == f"the folder {tmp_path}"
+    )
     assert (tmp_path / "out" / "file.bin").read_bytes() == CONTENT
 
 

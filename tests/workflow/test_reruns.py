@@ -56,6 +56,7 @@ def test_touching_every_file_reruns_nothing(clone):
         ("envs/evaluate.yaml", "# another revision\n", {"draw_reference", "measure_set"} | AFTER_MEASURES),
         ("workflow/report/dna_measures.md", "\nMore.\n", {"report", "all"}),
         ("config/claims.yaml", "# more\n", {"weigh_claims", "report", "all"}),
+        ("workflow/genovision/sources.py", "\nREVISION = 2\n", set()),
         ("README.md", "\nMore.\n", set()),
         ("workflow/genovision/promoters/authors.py", "\nREVISION = 2\n", set()),
     ],

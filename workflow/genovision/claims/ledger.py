@@ -4,7 +4,7 @@ Evidence is a table of bootstrap replicates, `system, metric, side, group, repli
 and a replicate number means the same resample on every side of a group, so differences are paired.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +29,7 @@ class Claim:
     minimum_effect: how much greater or less at least, in units of the metric; negative allows as much worse (no worse than)
     unit:           what was resampled
     groups:         groups of the evidence to average over (species, data sets, ...); empty: all there are
-    on_warning:     what a warning about the system's data means for the claim: nothing, a note, or void (not run)
+    on_warning:     what a warning about the data of a group means for the claim: nothing, note, or drop (the group is left out)
     """
 
     id: int
@@ -66,28 +66,30 @@ def check_evidence(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return frame
 
 
-def margins(claim: Claim, evidence: pd.DataFrame) -> pd.Series | None:
+def margins(claim: Claim, evidence: pd.DataFrame, dropped: Collection[str] = ()) -> tuple[pd.Series, list[str]] | None:
     """How far each replicate goes in the claim's direction, averaged over groups, against the hardest of the right sides.
 
-    A series by replicate (-1 first), positive where left is on the claimed side of right; for `near` it is left minus right.
-    None when a side, or a group that the claim names, has no evidence.
+    A series by replicate (-1 first), positive where left is on the claimed side of right (for `near` it is left minus right), and
+    the groups it averages: those that have both sides, without `dropped`. None when there is none, or one that the claim names
+    is missing. A replicate that is undefined in a group is left out; an undefined point estimate of a group makes it NaN.
     """
     rows = evidence[(evidence["system"] == claim.system) & (evidence["metric"] == claim.metric)]
-    wide = rows.pivot(index=["group", "replicate"], columns="side", values="value").astype(np.float64)
     sides = {claim.left, *claim.right}
-    if not sides <= set(wide.columns):
+    points = rows[rows["replicate"] == -1]
+    there = {group for group, part in points.groupby("group") if sides <= set(part["side"])}
+    wanted = (set(claim.groups) or there) - set(dropped)
+    if not wanted or not wanted <= there:
         return None
-    wide = wide.dropna(subset=sorted(sides))
-    there = set(wide.index.get_level_values("group"))
-    wanted = set(claim.groups) or there
-    if not there or not wanted <= there:
-        return None
-    wide = wide[wide.index.get_level_values("group").isin(wanted)]
+    chosen = rows[rows["group"].isin(wanted) & rows["side"].isin(sides)]
+    wide = chosen.pivot(index=["group", "replicate"], columns="side", values="value").astype(np.float64)
+    wide = wide[(wide.index.get_level_values("replicate") == -1) | wide.notna().all(axis=1)]
     sign = -1.0 if claim.direction == "less" else 1.0
     each = pd.DataFrame({side: sign * (wide[claim.left] - wide[side]) for side in claim.right})
     counted = each.groupby(level="replicate").size()
     means = each.groupby(level="replicate").mean()[counted == len(wanted)]
-    return means.min(axis=1) if claim.direction != "near" else means.iloc[:, 0]
+    if each[each.index.get_level_values("replicate") == -1].isna().any(axis=None):
+        means.loc[-1] = np.nan
+    return means.min(axis=1, skipna=False), sorted(wanted)
 
 
 def verdict(claim: Claim, low: float, high: float) -> str:
@@ -107,19 +109,20 @@ def verdict(claim: Claim, low: float, high: float) -> str:
 
 
 def weigh(
-    claims: Sequence[Claim], evidence: dict[str, pd.DataFrame], warnings: dict[str, list[str]], scale: str
+    claims: Sequence[Claim], evidence: dict[str, pd.DataFrame], warnings: dict[str, dict[str, str]], scale: str
 ) -> pd.DataFrame:
     """The ledger: one row per claim, columns `LEDGER`, in the order given.
 
-    evidence: table's path -> rows of evidence;  warnings: system -> sentences about its data
-    A claim without evidence, or one that a warning voids, is `not run`. Missing estimates are NaN.
+    evidence: table's path -> rows of evidence;  warnings: system -> group -> sentence about its data
+    A claim without evidence, or with none left when warned groups are dropped, is `not run`; one whose estimate is undefined is
+    `inconclusive`, with a note. Missing estimates are NaN.
     """
     return pd.DataFrame(
-        [_weigh_one(claim, evidence, warnings.get(claim.system, []), scale) for claim in claims], columns=LEDGER
+        [_weigh_one(claim, evidence, warnings.get(claim.system, {}), scale) for claim in claims], columns=LEDGER
     )
 
 
-def _weigh_one(claim: Claim, evidence: dict[str, pd.DataFrame], warnings: list[str], scale: str) -> dict:
+def _weigh_one(claim: Claim, evidence: dict[str, pd.DataFrame], warnings: dict[str, str], scale: str) -> dict:
     row = {name: getattr(claim, name) for name in ("id", "system", "claim", "metric", "left", "direction")}
     row |= {"right": ", ".join(claim.right), "minimum_effect": claim.minimum_effect, "unit": claim.unit, "scale": scale}
     row |= {
@@ -131,10 +134,10 @@ def _weigh_one(claim: Claim, evidence: dict[str, pd.DataFrame], warnings: list[s
         "tables": "",
         "note": "",
     }
+    dropped = list(warnings) if claim.on_warning == "drop" else []
     if warnings and claim.on_warning != "nothing":
-        row["note"] = " ".join(warnings)
-        if claim.on_warning == "void":
-            return row
+        left_out = "left out, because " if dropped else ""
+        row["note"] = " ".join(f"{group}: {left_out}{sentence}" for group, sentence in warnings.items())
     relevant = {
         name: frame
         for name, frame in evidence.items()
@@ -143,11 +146,19 @@ def _weigh_one(claim: Claim, evidence: dict[str, pd.DataFrame], warnings: list[s
     if not relevant:
         return row
     rows = pd.concat(list(relevant.values()), ignore_index=True)
-    margin = margins(claim, rows)
-    if margin is None or -1 not in margin.index:
+    weighed = margins(claim, rows, dropped)
+    if weighed is None:
         return row
+    margin, groups = weighed
+    row |= {"groups": ", ".join(groups), "tables": ", ".join(relevant)}
+    if not np.isfinite(margin[-1]):
+        row["note"] = " ".join(filter(None, [row["note"], "the estimate is undefined here."]))
+        return row | {"verdict": "inconclusive"}
     replicates = margin.drop(-1)
     low, high = interval(replicates) if len(replicates) > 1 else (np.nan, np.nan)
-    groups = claim.groups or sorted(set(rows.loc[rows["metric"] == claim.metric, "group"]))
-    row |= {"estimate": float(margin[-1]), "low": float(low), "high": float(high)}
-    return row | {"verdict": verdict(claim, low, high), "groups": ", ".join(groups), "tables": ", ".join(relevant)}
+    return row | {
+        "estimate": float(margin[-1]),
+        "low": float(low),
+        "high": float(high),
+        "verdict": verdict(claim, low, high),
+    }

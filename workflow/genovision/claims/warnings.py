@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from genovision.tables import read_table
 
 
-def read_warnings(tables: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """System -> its sentences, from (system, path) pairs; a table has the columns `species, text` and may be empty."""
-    sentences: dict[str, list[str]] = {}
+def read_warnings(tables: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """System -> group -> sentence, from (system, path) pairs; a table has the columns `species, text` and may be empty.
+
+    The group is what the evidence calls so: here the species.
+    """
+    sentences: dict[str, dict[str, str]] = {}
     for system, path in tables:
-        frame = read_table(path, ["species", "text"])
-        sentences.setdefault(system, []).extend(f"{row.species}: {row.text}" for row in frame.itertuples())
+        for row in read_table(path, ["species", "text"]).itertuples():
+            sentences.setdefault(system, {})[row.species] = row.text
     return sentences

@@ -30,7 +30,7 @@ def _tss(path, number: int, accession: str, position: str, strand: str, name: st
     problem = None
     if not accession or not name:
         problem = "has an empty field"
-    elif not position.isdecimal() or int(position) < 1:
+    elif not re.fullmatch("[0-9]{1,12}", position) or int(position) < 1:
         problem = f"has the position {position!r}, but positions count from 1"
     elif strand not in ("+", "-"):
         problem = f"has the strand {strand!r}, which is neither + nor -"

@@ -239,11 +239,17 @@ def _indexed(file: BinaryIO, name: str, record, label: str) -> np.ndarray:
     raw = np.frombuffer(file.read(size), dtype=np.uint8)
     lines = raw[: full * record.lenb].reshape(-1, record.lenb)
     fits = raw.size == size and header.split()[:1] == [b">" + name.encode()] and (lines[:, record.lenc :] < 32).all()
+    following = file.read(2).lstrip(
+        b"\r\n"
+    )  # the contig ends where the index says: a header or the end of the file is next
+    fits = fits and following[:1] in (b"", b">") and (file.peek(1)[:1] in (b"", b">") or following[:1] == b">")
     if not fits:
         raise InputError(f"{label}.fai does not fit {label}; delete the index.")
     letters = np.empty(record.rlen, dtype=np.uint8)
     letters[: full * record.lenc].reshape(full, record.lenc)[:] = lines[:, : record.lenc]
     letters[full * record.lenc :] = raw[full * record.lenb :]
+    if (letters < ord("A")).any():
+        raise InputError(f"{label}.fai does not fit {label}; delete the index.")
     return letters
 
 

@@ -31,13 +31,20 @@ def read_rows(path: str | os.PathLike, columns: Sequence[str] = COLUMNS) -> pd.D
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}.")
     if "position" in frame:
-        odd = ~frame["position"].str.fullmatch(r"\d+").astype(bool)
+        odd = ~frame["position"].str.fullmatch("[0-9]{1,12}").astype(bool)
         if odd.any():
             row = int(odd.to_numpy().argmax())
             raise InputError(
                 f"{path}, line {row + 2} has the position {frame['position'].iloc[row]!r}; it is no number."
             )
         frame["position"] = frame["position"].astype("int64")
+    if "strand" in columns:
+        odd = ~frame["strand"].isin(["+", "-", ""])
+        if odd.any():
+            row = int(odd.to_numpy().argmax())
+            raise InputError(
+                f"{path}, line {row + 2} has the strand {frame['strand'].iloc[row]!r}, which is neither + nor -."
+            )
     return frame
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from genovision.figures import BLACK, COLOURS, GREY
 
@@ -256,9 +257,9 @@ def _against(ax: Axes, rows: pd.DataFrame, x: pd.Series) -> None:
             linewidth=1,
         )
     ax.set_xscale("log")
-    ax.tick_params(axis="x", which="minor", labelsize=8)
-    ax.xaxis.set_major_formatter(plt.FormatStrFormatter("%g"))
-    ax.xaxis.set_minor_formatter(plt.NullFormatter())
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _systems_legend(figure: Figure, systems: Sequence[str]) -> None:

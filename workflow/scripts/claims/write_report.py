@@ -33,7 +33,11 @@ def main(args: argparse.Namespace) -> None:
     for system, title, path, caption in args.item:
         section = sections.setdefault(system, Section(system, markdown(text(f"{system}.md"))))
         section.items.append(item(title, path, text(f"{caption}.md")))
-    warnings = [f"{system}: {sentence}" for system, told in read_warnings(args.warnings).items() for sentence in told]
+    warnings = [
+        f"{system}, {group}: {sentence}"
+        for system, told in read_warnings(args.warnings).items()
+        for group, sentence in told.items()
+    ]
     with replacing(args.out) as temporary:
         ledger = read_table(args.ledger)
         content = page(text("report.html.j2"), ledger, list(sections.values()), warnings, dict(args.setting))

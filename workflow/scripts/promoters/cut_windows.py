@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from genovision.errors import InputError
 from genovision.promoters.dataset import ROW
 from genovision.promoters.tss import read_rows
 from genovision.promoters.windows import extract
@@ -27,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.length < 1:
+        raise InputError(f"--length {args.length} must be positive.")
     tss = read_rows(args.tss).assign(species=args.species)[ROW]
     kept, dropped = extract(args.genome, tss, args.length, args.ambiguous)
     print(f"{args.species}: {len(kept)} of {len(tss)} windows kept", file=sys.stderr)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genovision.atomic import replacing
 from genovision.errors import InputError
-from genovision.sources import Unreachable, read_sources, retrieve, sha256
+from genovision.sources import Interrupted, Unreachable, read_sources, retrieve, sha256
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("GENOVISION_SOURCES", ""),
         help=f"look into these folders first, separated by {os.pathsep!r} (default: the variable GENOVISION_SOURCES)",
     )
+    options.add_argument("--store", type=Path, help="folder that keeps a link to what was retrieved and is asked first")
     options.add_argument(
         "--optional", action="store_true", help="an unreachable file is not an error: an empty one says so"
     )
@@ -40,7 +41,9 @@ def main(args: argparse.Namespace) -> None:
     if args.taken_up:
         receipt["taken_up"] = True
     try:
-        origin = retrieve(rows, folders, args.out)
+        origin = retrieve(rows, folders, args.out, args.store)
+        if origin.startswith("the folder "):  # a receipt tells nothing of this machine
+            origin = "a local folder"
         receipt |= {
             "status": "retrieved",
             "origin": origin,
@@ -53,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
             f"{args.file} could not be retrieved ({answers}); put it into a folder that sources.folders "
             "in the configuration or the variable EPD_DIR names, and run again."
         )
-        if not args.optional:
+        if not args.optional or isinstance(answers, Interrupted):
             raise InputError(sentence) from answers
         print(f"warning: {sentence}")
         receipt |= {"status": "unreachable", "reason": sentence}
