@@ -12,13 +12,21 @@ include: "rules/common.smk"
 include: "rules/sources.smk"
 include: "rules/promoters.smk"
 include: "rules/dna.smk"
+include: "rules/classifiers.smk"
+include: "rules/imagenet.smk"
+include: "rules/uncertainty.smk"
 include: "rules/claims.smk"
 
 
 localrules:
     all,
+    early_exit,
+    ensemble_diversity,
     epd_gendna,
+    label_smoothing,
     promoters,
+    sirc,
+    uncertainty,
     retrieve,  # nodes of a cluster often have no internet
 
 
@@ -38,6 +46,34 @@ rule epd_gendna:
 rule promoters:
     input:
         rules.epd_gendna.input,
+
+
+rule sirc:
+    input:
+        shown(["sirc"]),
+
+
+rule ensemble_diversity:
+    input:
+        shown(["ensemble_diversity"]),
+
+
+rule early_exit:
+    input:
+        shown(["early_exit"]),
+
+
+rule label_smoothing:
+    input:
+        shown(["label_smoothing"]),
+
+
+rule uncertainty:
+    input:
+        rules.sirc.input,
+        rules.ensemble_diversity.input,
+        rules.early_exit.input,
+        rules.label_smoothing.input,
 
 
 onsuccess:

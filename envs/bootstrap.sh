@@ -49,6 +49,8 @@ make_environment() {
     if ! { "$python" -I -m venv -- "$folder" &&
         "$folder/bin/python" -I -m pip install -qq --no-user --no-input --no-deps --disable-pip-version-check \
             -r "$lock" &&
+        { ! grep -q '^torch==' -- "$lock" || # a build of torch for GPUs brings its own libraries
+            "$folder/bin/python" -I -m pip install -qq --no-input --disable-pip-version-check -r "$lock"; } &&
         "$folder/bin/python" -I -m pip check -qq --disable-pip-version-check; } >&2; then
         rm -rf -- "$folder"
         stop "could not install $lock; pip's own message is above."

@@ -32,6 +32,8 @@ LISTS = {
     "genomes.yaml": "reading genomes and annotation, cutting windows, interval work",
     "jaspar.yaml": "reading motif matrices out of JASPAR",
     "evaluate.yaml": "measuring sequences and judging the claims",
+    "images.yaml": "making image sets",
+    "train.yaml": "training networks and running them",
     "report.yaml": "figures and the report",
 }
 # programs that are no Python packages, pinned as bioconda has them; envs/standin/native.py knows them too
@@ -102,7 +104,19 @@ def solve(group: str, keep: list[str], agree_with: list[str]) -> list[str]:
         completed = subprocess.run(command, env=environment)
         if completed.returncode:
             sys.exit(f"envs/lock: the group {group} of pyproject.toml has no solution; uv's own message is above.")
-        return [pin for line in out.read_text().splitlines() for pin in simplify(line)]
+        pins = [pin for line in out.read_text().splitlines() for pin in simplify(line)]
+        return list(dict.fromkeys(pin for line in pins for pin in without_build(line)))
+
+
+def without_build(pin: str) -> list[str]:
+    """The pin of a package that comes in builds, for any of them; no pin for the GPU libraries that a build of torch brings.
+
+    Which build of torch there is (`+cpu`, CUDA 13, ...) is the machine's matter: whoever installs the list lets torch bring its
+    own libraries behind it.
+    """
+    if re.match(r"(nvidia-|cuda-|triton\b)", pin):
+        return []
+    return [re.sub(r"^(torch(?:vision)?==[^+; ]+).*", r"\1", pin)]
 
 
 def simplify(pin: str) -> list[str]:

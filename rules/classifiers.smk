@@ -3,10 +3,11 @@
 #
 #   packages -> sets/<set>.npz -> models/<width>/<recipe>/seed<seed> -> outputs/<width>/<recipe>/seed<seed>/<set>.npz, head.npz
 #
-# About three minutes on two cores at the desk, most of them in training.
+# About four minutes on two cores at the desk, most of them in training.
 ID_SETS = ["train", "calibration", "test"]
 OOD_SETS = ["held_out", "digits", "openmoji", "permuted", "gaussian_noise", "uniform_noise"]
 SEEDS = range(config["classifiers"]["seeds"])
+PLAIN = next(recipe for recipe, alpha in config["classifiers"]["recipes"].items() if alpha == 0)
 MODELS = [
     (width, recipe, seed)
     for width in config["classifiers"]["widths"]
@@ -173,12 +174,15 @@ rule time_cascade:
     input:
         images="results/classifiers/sets/test.npz",
         models=expand(
-            "results/classifiers/models/{width}/ce/seed{seed}/model.safetensors",
+            "results/classifiers/models/{width}/{recipe}/seed{seed}/model.safetensors",
             width=config["classifiers"]["widths"],
+            recipe=PLAIN,
             seed=[0, 1],
         ),
         outputs=expand(
-            "results/classifiers/outputs/{width}/ce/seed0/calibration.npz", width=config["classifiers"]["widths"]
+            "results/classifiers/outputs/{width}/{recipe}/seed0/calibration.npz",
+            width=config["classifiers"]["widths"],
+            recipe=PLAIN,
         ),
     output:
         "results/classifiers/seconds.tsv",
@@ -201,8 +205,8 @@ rule time_cascade:
             [
                 (
                     width,
-                    *(f"results/classifiers/models/{width}/ce/seed{seed}" for seed in (0, 1)),
-                    f"results/classifiers/outputs/{width}/ce/seed0/calibration.npz",
+                    *(f"results/classifiers/models/{width}/{PLAIN}/seed{seed}" for seed in (0, 1)),
+                    f"results/classifiers/outputs/{width}/{PLAIN}/seed0/calibration.npz",
                 )
                 for width in config["classifiers"]["widths"]
             ],

@@ -22,7 +22,10 @@ SPECIES = config["promoters"]["species"]
 LENGTHS = config["promoters"]["lengths"]
 AUTHOR_CSV = config["promoters"]["author_csv"]
 DNA_LENGTH = config["dna"]["length"]
-STORIES = {"epd_gendna": "promoters"}  # system -> the story whose target it also answers to
+STORIES = {
+    "epd_gendna": "promoters",
+    **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
+}  # system -> the story whose target it also answers to
 SHOWN = defaultdict(list)  # system -> (title, path, caption) of what the report shows of it, in order
 WARNINGS = defaultdict(list)  # system -> tables of warnings that the report repeats
 EVIDENCE = defaultdict(list)  # system -> tables of evidence that its claims are weighed on
@@ -108,6 +111,17 @@ def compared(species):
 def sets(species):
     """Sets of sequences measured for a species; the real test fold itself, for its curves, stands first."""
     return ["test", *(name for name in config["dna"]["sets"] if name != "annotation" or compared(species))]
+
+
+def outputs(width, recipe, split):
+    """The outputs of every seed's model on one split."""
+    return [f"results/classifiers/outputs/{width}/{recipe}/seed{seed}/{split}.npz" for seed in SEEDS]
+
+
+def smoothed():
+    """Recipes of the width that the four systems look at, with their alpha."""
+    recipes = config["classifiers"]["recipes"]
+    return {recipe: recipes[recipe] for width, recipe, seed in MODELS if width == SCORED_WIDTH and seed == 0}
 
 
 def systems():

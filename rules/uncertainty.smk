@@ -42,17 +42,6 @@ for system, title, path, caption in [
     show(system, title, f"results/uncertainty/{system}/{path}", caption)
 
 
-def outputs(width, recipe, split):
-    """The outputs of every seed's model on one split."""
-    return [f"results/classifiers/outputs/{width}/{recipe}/seed{seed}/{split}.npz" for seed in SEEDS]
-
-
-def smoothed():
-    """Recipes of the width that the four systems look at, with their alpha."""
-    recipes = config["classifiers"]["recipes"]
-    return {recipe: recipes[recipe] for width, recipe, seed in MODELS if width == SCORED_WIDTH and seed == 0}
-
-
 rule score_outputs:
     input:
         sets=expand(

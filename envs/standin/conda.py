@@ -194,6 +194,8 @@ def install(partial: Path, interpreter: str, pins: list[str]) -> None:
         # compiled now, as pip and conda do: jobs may be told to write no bytecode and would compile at every start
         options += ["--compile-bytecode", "--no-deps", "--requirement", str(listed)]
         run("pip", "install", *inside, *options)
+        if torch := [pin for pin in pins if pin.startswith("torch==")]:  # a build for GPUs brings its own libraries
+            run("pip", "install", *inside, *[option for option in options if option != "--no-deps"][:-2], *torch)
     run("pip", "check", *inside)
 
 

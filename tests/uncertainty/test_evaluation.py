@@ -156,7 +156,7 @@ def sirc():
             splits["train"], {name: splits[name] for name in ("test", *miniature.OOD)}, head
         )
         scored.append(sirc_tables.Scored(scores, splits["test"].correct, f"seed{seed}"))
-    alphas, betas = 1 / (1 + np.linspace(0, 2, 5)), np.linspace(0, 1, 5)
+    alphas, betas = 1 / (1 + np.linspace(0, 2, 5)), np.linspace(0, 1, 4)
     return scored, sirc_tables.evaluate(scored, Draws(20, 0), alphas, betas, "sirc_msp_residual")
 
 
@@ -180,6 +180,7 @@ def test_sirc_tables_have_every_score_with_its_floors(sirc):
     assert auroc["score"].tolist() == [*sirc_tables.SCORES, "chance"]
     assert auroc.columns.tolist() == ["kind", "score", "ID wrong", "OOD mean", *miniature.OOD]
     assert aurr["score"].tolist() == list(sirc_tables.SCORES)
+    assert {0.5} < set(tables.aurr["beta"])  # put in where the grid leaves it out
 
 
 def test_sirc_keeps_what_the_softmax_knows_and_gains_off_the_subspace(sirc):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = {"all", "epd_gendna", "promoters"}
+TARGETS = {"all", "epd_gendna", "promoters", "imagenet", "sirc", "ensemble_diversity", "early_exit", "label_smoothing", "uncertainty"}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_there_are_rules_to_check_and_targets_compute_nothing(workflow, computin
 def test_every_rule_has_what_a_rule_needs(computing):
     for rule in computing:
         assert rule.output, rule.name
-        assert rule.input or rule.name in {"retrieve", "read_jaspar"}, rule.name
+        assert rule.input or rule.name in {"retrieve", "read_jaspar", "write_noise_images"}, rule.name
         assert rule.log, rule.name
         assert rule.benchmark and str(rule.benchmark).endswith(".jsonl"), rule.name
         assert rule.message, rule.name

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from genovision.atomic import replacing
 from genovision.errors import InputError
@@ -29,7 +28,7 @@ def read_table(path: str | os.PathLike, columns: list[str] | None = None) -> pd.
             frame = pd.read_parquet(path)
         else:
             frame = pd.read_csv(path, sep="\t", keep_default_na=False, na_values=[""])
-    except (pa.ArrowInvalid, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is empty or damaged ({str(error).splitlines()[0]}); make it again.") from error
     missing = [column for column in columns or [] if column not in frame.columns]
     if missing:

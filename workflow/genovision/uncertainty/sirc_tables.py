@@ -118,6 +118,7 @@ def evaluate(models: Sequence[Scored], draws: Draws, alphas: Array, betas: Array
     """
     if headline not in COMBINED:
         raise ValueError(f"headline {headline!r} is none of {', '.join(COMBINED)}")
+    betas = np.unique(np.append(betas, 0.5))
     separation, aurr, curves, ledger = [], [], [], []
     for score in SCORES:
         for metric, by_set in _separated(models, score, draws).items():

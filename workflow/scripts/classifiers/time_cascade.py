@@ -43,10 +43,9 @@ def _policies(path: str, risk: float, half_width: float) -> dict[str, object]:
     logits = torch.from_numpy(arrays["logits"]).double()
     confidence = logits.softmax(dim=1).max(dim=1).values.numpy()
     correct = logits.argmax(dim=1).numpy() == arrays["labels"]
-    return {
-        "window": Window("sc", level=risk).fit(confidence, correct, half_width).passes_on,
-        "single_threshold": SingleThreshold().fit(confidence, share=2 * half_width).passes_on,
-    }
+    window = Window("sc", level=risk).fit(confidence, correct, half_width)
+    rival = SingleThreshold().fit(confidence, share=window.share)
+    return {"window": window.passes_on, "single_threshold": rival.passes_on}
 
 
 def _systems(name: str, folders: list[str], path: str, args: argparse.Namespace) -> dict[tuple[str, str], tuple]:
