@@ -20,13 +20,6 @@ include: "rules/claims.smk"
 
 localrules:
     all,
-    early_exit,
-    ensemble_diversity,
-    epd_gendna,
-    label_smoothing,
-    promoters,
-    sirc,
-    uncertainty,
     retrieve,  # nodes of a cluster often have no internet
 
 
@@ -38,42 +31,15 @@ rule all:
         "results/report.html",
 
 
-rule epd_gendna:
-    input:
-        shown(["epd_gendna"]),
+# one target per system, and one per story for all its systems
+for target, systems_of_target in TARGETS.items():
 
-
-rule promoters:
-    input:
-        rules.epd_gendna.input,
-
-
-rule sirc:
-    input:
-        shown(["sirc"]),
-
-
-rule ensemble_diversity:
-    input:
-        shown(["ensemble_diversity"]),
-
-
-rule early_exit:
-    input:
-        shown(["early_exit"]),
-
-
-rule label_smoothing:
-    input:
-        shown(["label_smoothing"]),
-
-
-rule uncertainty:
-    input:
-        rules.sirc.input,
-        rules.ensemble_diversity.input,
-        rules.early_exit.input,
-        rules.label_smoothing.input,
+    rule:
+        name:
+            target
+        input:
+            shown(systems_of_target),
+        localrule: True
 
 
 onsuccess:

@@ -57,7 +57,7 @@ rule prepare_images:
     message:
         "Preparing the image sets"
     shell:
-        "python {params.repo}/workflow classifiers/prepare_images --fashion-mnist {input.fashion_mnist:q} --openmoji {input.openmoji:q}"
+        "python {params.repo:q}/workflow classifiers/prepare_images --fashion-mnist {input.fashion_mnist:q} --openmoji {input.openmoji:q}"
         " --held-out {params.held_out} --train {params.train} --calibration {params.calibration} --ood {params.ood}"
         " --seed {params.seed} --out results/classifiers/sets --table {output.table:q} > {log:q} 2>&1"
 
@@ -101,7 +101,7 @@ rule train_classifier:
     message:
         "Training the classifier {wildcards.width}, {wildcards.recipe}, seed {wildcards.seed}"
     shell:
-        "python {params.repo}/workflow classifiers/train_classifier --train {input.train:q} --calibration {input.calibration:q}"
+        "python {params.repo:q}/workflow classifiers/train_classifier --train {input.train:q} --calibration {input.calibration:q}"
         " --name {wildcards.width:q}/{wildcards.recipe:q}/seed{wildcards.seed} --width {params.channels} --epochs {params.epochs}"
         " --batch {params.batch} --learning-rate {params.learning_rate} --weight-decay {params.weight_decay}"
         " --label-smoothing {params.alpha} --schedule {params.schedule:q} --warmup {params.warmup}"
@@ -137,7 +137,7 @@ rule write_outputs:
     message:
         "Writing the outputs of {wildcards.width}, {wildcards.recipe}, seed {wildcards.seed} on every set"
     shell:
-        "python {params.repo}/workflow classifiers/write_outputs --sets {input.sets:q}"
+        "python {params.repo:q}/workflow classifiers/write_outputs --sets {input.sets:q}"
         " --model results/classifiers/models/{wildcards.width:q}/{wildcards.recipe:q}/seed{wildcards.seed} --first train {params.bank}"
         " --threads {params.threads} --out results/classifiers/outputs/{wildcards.width:q}/{wildcards.recipe:q}/seed{wildcards.seed} > {log:q} 2>&1"
 
@@ -166,7 +166,7 @@ rule join_models:
     message:
         "Joining size, cost and accuracy of all classifiers"
     shell:
-        "python {params.repo}/workflow classifiers/join_models {params.models} --out {output.models:q}"
+        "python {params.repo:q}/workflow classifiers/join_models {params.models} --out {output.models:q}"
         " --summary {output.summary:q} > {log:q} 2>&1"
 
 
@@ -215,7 +215,7 @@ rule time_cascade:
     message:
         "Measuring the seconds of single models, ensembles and cascades"
     shell:
-        "python {params.repo}/workflow classifiers/time_cascade {params.pairs} --images {input.images:q}"
+        "python {params.repo:q}/workflow classifiers/time_cascade {params.pairs} --images {input.images:q}"
         " --repeats {params.repeats} --out {output:q} > {log:q} 2>&1"
 
 
@@ -240,7 +240,7 @@ rule plot_sets:
     message:
         "Drawing the image sets"
     shell:
-        "python {params.repo}/workflow classifiers/plot_sets --sets {input:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.repo:q}/workflow classifiers/plot_sets --sets {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_training:
@@ -265,4 +265,4 @@ rule plot_training:
     message:
         "Drawing how training went"
     shell:
-        "python {params.repo}/workflow classifiers/plot_training {params.curves} --out {output:q} > {log:q} 2>&1"
+        "python {params.repo:q}/workflow classifiers/plot_training {params.curves} --out {output:q} > {log:q} 2>&1"

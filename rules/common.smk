@@ -22,10 +22,13 @@ SPECIES = config["promoters"]["species"]
 LENGTHS = config["promoters"]["lengths"]
 AUTHOR_CSV = config["promoters"]["author_csv"]
 DNA_LENGTH = config["dna"]["length"]
-STORIES = {
+STORIES = {  # system -> the story whose target it also answers to
     "epd_gendna": "promoters",
     **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
-}  # system -> the story whose target it also answers to
+}
+TARGETS = {
+    name: [one for one, story in STORIES.items() if name in (one, story)] for pair in STORIES.items() for name in pair
+}
 SHOWN = defaultdict(list)  # system -> (title, path, caption) of what the report shows of it, in order
 WARNINGS = defaultdict(list)  # system -> tables of warnings that the report repeats
 EVIDENCE = defaultdict(list)  # system -> tables of evidence that its claims are weighed on

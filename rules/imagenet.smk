@@ -119,7 +119,7 @@ rule write_noise_images:
     message:
         "Writing the noise images"
     shell:
-        "python {params.repo}/workflow classifiers/write_noise_images --number {params.number} --seed {params.seed}"
+        "python {params.repo:q}/workflow classifiers/write_noise_images --number {params.number} --seed {params.seed}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -149,7 +149,7 @@ rule prepare_image_list:
     message:
         "Listing the images of {wildcards.images}{wildcards.part}"
     shell:
-        "python {params.repo}/workflow classifiers/prepare_image_list --table {params.repo}/resources/imagenet.tsv"
+        "python {params.repo:q}/workflow classifiers/prepare_image_list --table {params.repo:q}/resources/imagenet.tsv"
         " --set {wildcards.images:q} --root {params.root:q} {params.part} --seed {params.seed}"
         " --out {output:q} > {log:q} 2>&1"
 
@@ -190,7 +190,7 @@ rule train_imagenet:
     message:
         "Training {wildcards.network}, seed {wildcards.seed}, on ImageNet"
     shell:
-        "python {params.repo}/workflow classifiers/train_imagenet --architecture {params.architecture:q}"
+        "python {params.repo:q}/workflow classifiers/train_imagenet --architecture {params.architecture:q}"
         " --name {wildcards.network:q}/seed{wildcards.seed} --train {input.train:q} {params.train:q}"
         " --calibration {input.calibration:q} {params.calibration:q} {params.recipe} --processes {params.processes}"
         " --threads {params.threads} --seed {wildcards.seed}"
@@ -261,7 +261,7 @@ for benchmark, splits in IMAGENET["benchmarks"].items():
         message:
             "Writing the outputs of {wildcards.network}, seed {wildcards.seed}, on ImageNet's sets"
         shell:
-            "python {params.repo}/workflow classifiers/write_pretrained_outputs --architecture {params.architecture:q}"
+            "python {params.repo:q}/workflow classifiers/write_pretrained_outputs --architecture {params.architecture:q}"
             " {params.weights} {params.network} {params.training} {params.sets} {params.tiles} --batch {params.batch}"
             " --threads {params.threads} --head {output.head:q} --macs {output.macs:q} --config {output.config:q} > {log:q} 2>&1"
 
@@ -295,5 +295,5 @@ rule check_imagenet:
     message:
         "Checking EfficientNet-Lite on photographs"
     shell:
-        "python {params.repo}/workflow classifiers/check_imagenet {params.models} --accuracy {output.accuracy:q}"
+        "python {params.repo:q}/workflow classifiers/check_imagenet {params.models} --accuracy {output.accuracy:q}"
         " --cascade {output.cascade:q} > {log:q} 2>&1"

@@ -71,7 +71,7 @@ rule score_outputs:
     message:
         "Scoring the outputs of {wildcards.width}, {wildcards.recipe}, seed {wildcards.seed}"
     shell:
-        "python {params.repo}/workflow uncertainty/score_outputs --train {input.sets[0]:q} {params.outputs} --head {input.head:q}"
+        "python {params.repo:q}/workflow uncertainty/score_outputs --train {input.sets[0]:q} {params.outputs} --head {input.head:q}"
         " --bank {params.bank} --neighbours {params.knn} --seed {params.seed} --out {output.scores:q}"
         " --parameters {output.parameters:q} > {log:q} 2>&1"
 
@@ -111,7 +111,7 @@ rule evaluate_sirc:
     message:
         "Evaluating all scores in OOD detection and selective classification"
     shell:
-        "python {params.repo}/workflow uncertainty/evaluate_sirc --scores {input.scores:q} --headline {params.headline:q}"
+        "python {params.repo:q}/workflow uncertainty/evaluate_sirc --scores {input.scores:q} --headline {params.headline:q}"
         " --ratios {params.ratios} --betas {params.betas} --replicates {params.replicates} --seed {params.seed}"
         " --separation {output.separation:q} --aurr {output.aurr:q} --curves {output.curves:q} --summary {output.summary:q}"
         " --evidence {output.evidence:q} > {log:q} 2>&1"
@@ -141,7 +141,7 @@ rule plot_sirc:
     message:
         "Drawing the figures of SIRC"
     shell:
-        "python {params.repo}/workflow uncertainty/plot_sirc --separation {input.separation:q} --aurr {input.aurr:q}"
+        "python {params.repo:q}/workflow uncertainty/plot_sirc --separation {input.separation:q} --aurr {input.aurr:q}"
         " --curves {input.curves:q} --headline {params.headline:q} --out {output:q} > {log:q} 2>&1"
 
 
@@ -173,7 +173,7 @@ rule evaluate_diversity:
     message:
         "Evaluating single models against their ensemble"
     shell:
-        "python {params.repo}/workflow uncertainty/evaluate_diversity {params.outputs}"
+        "python {params.repo:q}/workflow uncertainty/evaluate_diversity {params.outputs}"
         " --replicates {params.replicates} --seed {params.seed} --detection {output.detection:q}"
         " --selective {output.selective:q} --conditional {output.conditional:q} --summary {output.summary:q}"
         " --evidence {output.evidence:q} > {log:q} 2>&1"
@@ -201,7 +201,7 @@ rule plot_diversity:
     message:
         "Drawing the figures of ensemble diversity"
     shell:
-        "python {params.repo}/workflow uncertainty/plot_diversity --detection {input.detection:q}"
+        "python {params.repo:q}/workflow uncertainty/plot_diversity --detection {input.detection:q}"
         " --conditional {input.conditional:q} --out {output:q} > {log:q} 2>&1"
 
 
@@ -244,7 +244,7 @@ rule evaluate_cascades:
     message:
         "Evaluating single models, ensembles and cascades"
     shell:
-        "python {params.repo}/workflow uncertainty/evaluate_cascades {params.macs} {params.outputs}"
+        "python {params.repo:q}/workflow uncertainty/evaluate_cascades {params.macs} {params.outputs}"
         " --sweep {params.width:q} --half-width {params.half_width} --replicates {params.replicates} --seed {params.seed}"
         " --points {output.points:q} --windows {output.windows:q} --sizes {output.sizes:q} --summary {output.summary:q}"
         " --evidence {output.evidence:q} > {log:q} 2>&1"
@@ -272,7 +272,7 @@ rule plot_cascades:
     message:
         "Drawing cascades against their cost"
     shell:
-        "python {params.repo}/workflow uncertainty/plot_cascades --points {input.points:q} --sizes {input.sizes:q}"
+        "python {params.repo:q}/workflow uncertainty/plot_cascades --points {input.points:q} --sizes {input.sizes:q}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -300,7 +300,7 @@ rule compare_seconds:
     message:
         "Comparing measured seconds"
     shell:
-        "python {params.repo}/workflow uncertainty/compare_seconds --seconds {input:q} --replicates {params.replicates}"
+        "python {params.repo:q}/workflow uncertainty/compare_seconds --seconds {input:q} --replicates {params.replicates}"
         " --seed {params.seed} --out {output.table:q} --evidence {output.evidence:q} > {log:q} 2>&1"
 
 
@@ -326,7 +326,7 @@ rule plot_seconds:
     message:
         "Drawing coverage against measured seconds"
     shell:
-        "python {params.repo}/workflow uncertainty/plot_seconds --seconds {input.seconds:q} --points {input.points:q}"
+        "python {params.repo:q}/workflow uncertainty/plot_seconds --seconds {input.seconds:q} --points {input.points:q}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -368,7 +368,7 @@ rule evaluate_smoothing:
     message:
         "Evaluating label smoothing and logit normalisation"
     shell:
-        "python {params.repo}/workflow uncertainty/evaluate_smoothing {params.alphas} {params.outputs}"
+        "python {params.repo:q}/workflow uncertainty/evaluate_smoothing {params.alphas} {params.outputs}"
         " --powers {params.powers} --replicates {params.replicates} --seed {params.seed} --measures {output.measures:q}"
         " --curves {output.curves:q} --searched {output.searched:q} --suppression {output.suppression:q}"
         " --summary {output.summary:q} --evidence {output.evidence:q} > {log:q} 2>&1"
@@ -401,5 +401,5 @@ rule plot_smoothing:
     message:
         "Drawing the figures of label smoothing"
     shell:
-        "python {params.repo}/workflow uncertainty/plot_smoothing --measures {input.measures:q} --curves {input.curves:q}"
+        "python {params.repo:q}/workflow uncertainty/plot_smoothing --measures {input.measures:q} --curves {input.curves:q}"
         " --suppression {input.suppression:q} --searched {input.searched:q} --out {output:q} > {log:q} 2>&1"

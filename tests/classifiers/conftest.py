@@ -1,6 +1,5 @@
 """The commands run in this process, and a folder of small image sets."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +9,6 @@ from classifiers.miniature import striped
 from genovision.classifiers.image_sets import ImageSet, write_set
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def launcher():
-    """The module behind `python workflow`."""
-    spec = importlib.util.spec_from_file_location("launcher", ROOT / "workflow" / "__main__.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def command(launcher, capsys):
-    """`command(name, *options)` -> (exit code, what the user reads on standard error)."""
-
-    def call(name, *options):
-        code = launcher.run([name, *map(str, options)])
-        return code, capsys.readouterr().err
-
-    return call
 
 
 @pytest.fixture(scope="session")

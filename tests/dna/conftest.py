@@ -1,6 +1,5 @@
 """A small data set with a planted TATA-box, and the commands run in this process."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +10,6 @@ from genovision.alphabet import decode
 from genovision.tables import write_table
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def launcher():
-    """The module behind `python workflow`."""
-    spec = importlib.util.spec_from_file_location("launcher", ROOT / "workflow" / "__main__.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def command(launcher, capsys):
-    """`command(name, *options)` -> (exit code, what the user reads on standard error)."""
-
-    def call(name, *options):
-        code = launcher.run([name, *map(str, options)])
-        return code, capsys.readouterr().err
-
-    return call
 
 
 def promoters(number: int, rng: np.random.Generator, share: float = 0.4) -> list[str]:

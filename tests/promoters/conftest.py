@@ -1,21 +1,16 @@
 """What the tests of this story share: the launcher as a function, small genomes, and the yeast genome of the registry package."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
-from checkouts import ROOT
 from promoters.yeast import YEAST
 
 from genovision.promoters.genomes import read_genome, renamed, write_genome
 
 
-@pytest.fixture(scope="session")
-def command():
+@pytest.fixture
+def command(launcher):
     """`command("promoters/cut_windows", ...)`: what `python workflow promoters/cut_windows ...` exits with."""
-    spec = importlib.util.spec_from_file_location("launcher", ROOT / "workflow" / "__main__.py")
-    launcher = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(launcher)
     return lambda *arguments: launcher.run([str(argument) for argument in arguments])
 
 

@@ -1,6 +1,5 @@
 """The commands, from cached outputs to tables, figures and evidence; and what they say to bad input."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -16,18 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS, SETS = range(3), ("test", *miniature.OOD)
 
 
-@pytest.fixture(scope="session")
-def launcher():
-    """The module behind `python workflow`."""
-    spec = importlib.util.spec_from_file_location("launcher", ROOT / "workflow" / "__main__.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def command(launcher, capsys):
-    """`command(name, *options)` -> (exit code, what the user reads on standard error)."""
+    """`command(name, *options)` -> (exit code, what the user reads on standard error) of a command of this story."""
 
     def call(name, *options):
         code = launcher.run([f"uncertainty/{name}", *map(str, options)])
