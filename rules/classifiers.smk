@@ -211,12 +211,13 @@ rule time_cascade:
                 for width in config["classifiers"]["widths"]
             ],
         ),
+        half_width=lookup(dpath="uncertainty/half_width", within=config),
         repeats=lookup(dpath="classifiers/repeats", within=config),
     message:
         "Measuring the seconds of single models, ensembles and cascades"
     shell:
         "python {params.repo:q}/workflow classifiers/time_cascade {params.pairs} --images {input.images:q}"
-        " --repeats {params.repeats} --out {output:q} > {log:q} 2>&1"
+        " --half-width {params.half_width} --repeats {params.repeats} --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_sets:

@@ -26,8 +26,11 @@ STORIES = {  # system -> the story whose target it also answers to
     "epd_gendna": "promoters",
     **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
 }
+# target -> its systems, of those that the configuration runs
 TARGETS = {
-    name: [one for one, story in STORIES.items() if name in (one, story)] for pair in STORIES.items() for name in pair
+    name: [one for one in config["systems"] if name in (one, STORIES[one])]
+    for system in config["systems"]
+    for name in (system, STORIES[system])
 }
 SHOWN = defaultdict(list)  # system -> (title, path, caption) of what the report shows of it, in order
 WARNINGS = defaultdict(list)  # system -> tables of warnings that the report repeats

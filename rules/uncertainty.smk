@@ -278,7 +278,8 @@ rule plot_cascades:
 
 rule compare_seconds:
     input:
-        "results/classifiers/seconds.tsv",
+        seconds="results/classifiers/seconds.tsv",
+        points="results/uncertainty/early_exit/points.tsv",
     output:
         table="results/uncertainty/early_exit/seconds.tsv",
         evidence="results/uncertainty/early_exit/seconds_evidence.tsv",
@@ -300,7 +301,7 @@ rule compare_seconds:
     message:
         "Comparing measured seconds"
     shell:
-        "python {params.repo:q}/workflow uncertainty/compare_seconds --seconds {input:q} --replicates {params.replicates}"
+        "python {params.repo:q}/workflow uncertainty/compare_seconds --seconds {input.seconds:q} --points {input.points:q} --replicates {params.replicates}"
         " --seed {params.seed} --out {output.table:q} --evidence {output.evidence:q} > {log:q} 2>&1"
 
 

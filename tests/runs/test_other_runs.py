@@ -120,7 +120,7 @@ def test_the_authors_csv_stands_in_for_windows_of_ours(checkout, tmp_path):
         writer.writerows((row, "Saccharomyces cerevisiae (baking yeast).") for row in rows)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     (folder / "mine.yaml").write_text(
-        f"promoters:\n  species: [S_cerevisiae]\n  lengths: [256]\n"
+        f"systems: [epd_gendna]\npromoters:\n  species: [S_cerevisiae]\n  lengths: [256]\n"
         f"  author_csv: {{path: '{path}', sha256: {digest}, length: 256}}\n"
         "dna: {replicates: 20, sets: [train, shuffle, markov5]}\n"
     )

@@ -162,7 +162,8 @@ def test_cascades_from_outputs_to_figures(command, cached, tmp_path):
     ]
     (tmp_path / "seconds.tsv").write_text("\n".join(["pair\tsystem\trepeat\timages\tshare\tseconds", *lines]) + "\n")
     options = ("--out", tmp_path / "medians.tsv", "--evidence", tmp_path / "seconds_evidence.tsv")
-    assert command("compare_seconds", "--seconds", tmp_path / "seconds.tsv", *options)[0] == 0
+    timed = ("--seconds", tmp_path / "seconds.tsv", "--points", tmp_path / "points.tsv")
+    assert command("compare_seconds", *timed, *options)[0] == 0
     options = ("--seconds", tmp_path / "medians.tsv", "--points", tmp_path / "points.tsv")
     twice(command, tmp_path, "plot_seconds", *options, number=1)
 
@@ -322,6 +323,8 @@ def test_timings_without_an_ensemble_are_refused(command, tmp_path):
         "compare_seconds",
         "--seconds",
         tmp_path / "s.tsv",
+        "--points",
+        tmp_path / "p.tsv",
         "--out",
         tmp_path / "o.tsv",
         "--evidence",

@@ -313,20 +313,50 @@ def test_cascade_evidence_has_the_claims_sides(cascades):
     assert set(evidence.loc[evidence["metric"] == "macs_at_coverage", "group"]) == {"S", "M"}
 
 
-def test_seconds_are_medians_of_repeats_timed_in_turn():
+def timings(widths):
+    """Five repeats; each slower than the one before by the same for all systems."""
     rows = [
-        ("M", system, r, 100, 0.2, base + 0.01 * r)
+        (width, system, r, 100, 0.2, factor * (base + 0.01 * r))
+        for width, factor in widths.items()
         for system, base in (("single", 1.0), ("window", 1.2), ("ensemble", 2.0))
         for r in range(5)
     ]
-    seconds = pd.DataFrame(rows, columns=["pair", "system", "repeat", "images", "share", "seconds"])
-    table, evidence = cascade_tables.compare_seconds(seconds, 50, 0)
+    return pd.DataFrame(rows, columns=["pair", "system", "repeat", "images", "share", "seconds"])
+
+
+def coverages(**by_width):
+    rows = [
+        ("sc", system, width, value)
+        for width, pair in by_width.items()
+        for system, value in zip(("single", "window"), pair, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["task", "system", "width", "value"])
+
+
+def test_seconds_are_medians_of_repeats_timed_in_turn():
+    table, evidence = cascade_tables.compare_seconds(timings({"M": 1}), coverages(M=(0.5, 0.6)), 50, 0)
     found = table.set_index("system")
     assert found.loc["window", "seconds"] == pytest.approx(1.22)
     assert found.loc["window", "against_ensemble"] == pytest.approx(1.22 / 2.02)
-    assert set(evidence["side"]) == {"single", "window_cascade", "ensemble"}
+    assert evidence.empty  # there is no dearer model to be compared with
+
+
+def test_seconds_are_held_against_a_single_model_of_equal_coverage():
+    # M costs four times S; half-way in coverage is half-way in the logarithm of the cost, so twice S
+    points = coverages(S=(0.6, 0.7), M=(0.8, 0.9))
+    _, evidence = cascade_tables.compare_seconds(timings({"S": 1, "M": 4}), points, 50, 0)
+    assert set(evidence["group"]) == {"S"}
+    assert set(evidence["side"]) == {"single", "window_cascade"}
     wide_ = evidence.pivot(index="replicate", columns="side", values="value")
-    assert np.allclose(wide_["ensemble"] - wide_["single"], 1.0)  # paired: a slow repeat is slow for both
+    assert np.allclose(wide_["single"], 1)
+    assert wide_.loc[-1, "window_cascade"] == pytest.approx(1.22 / (2 * 1.02))
+
+
+def test_the_choice_of_claim_16_is_made_anew_in_every_replicate():
+    values = np.array([[[[1.0, 3.0]]], [[[2.0, 2.0]]]])  # scores, sets, seeds, replicates: each score is best once
+    chosen = values.mean(axis=(1, 2)).argmin(axis=0)
+    assert chosen.tolist() == [0, 1]
+    assert values[chosen, :, :, np.arange(2)].ravel().tolist() == [1.0, 2.0]
 
 
 @pytest.fixture(scope="module")

@@ -27,12 +27,16 @@ def merged(**changes):
 def test_the_shipped_configuration_is_complete_and_passes():
     config = copy.deepcopy(CONFIG)
     check_config(config, SCHEMA)
-    for section in ("sources", "promoters", "dna"):
-        assert config[section] == CONFIG[section], "a default of the schema filled in a key that config.yaml lacks"
+    for section in ("sources", "promoters", "dna", "classifiers", "uncertainty"):
+        assert set(config[section]) == set(CONFIG[section]), (
+            "a default of the schema filled in a key that config.yaml lacks"
+        )
 
 
 def test_defaults_fill_a_short_configuration():
+    images = {key: CONFIG["classifiers"][key] for key in ("fashion_mnist", "openmoji", "imagenet")}
     config = {"promoters": {"species": ["A_thaliana"]}, "genomes": {"A_thaliana": CONFIG["genomes"]["A_thaliana"]}}
+    config["classifiers"] = images
     check_config(config, SCHEMA)
     assert config["promoters"]["split"]["fractions"] == [0.8, 0.1, 0.1]
     assert config["dna"]["replicates"] == CONFIG["dna"]["replicates"]

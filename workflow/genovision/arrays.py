@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -39,7 +40,7 @@ def read_arrays(path: str | os.PathLike, names: Iterable[str] | None = None) -> 
             return {name: archive[name] for name in wanted}
     except InputError:
         raise
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path} is no whole .npz file; write it again.") from error
     except ValueError as error:
         if "pickle" in str(error).lower():

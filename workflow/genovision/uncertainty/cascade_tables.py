@@ -324,7 +324,7 @@ def _sweep(
 
 
 def _claims(families: Mapping[str, Family], means: Mapping) -> pd.DataFrame:
-    """Coverage at 5 % risk of the policies, and the cost at which the single models of the family have the window cascade's coverage.
+    """Coverage at 5 % risk of the policies, and the window cascade's cost as a share of that of a single model of equal coverage.
 
     The dearest width has no dearer model to be compared with and is left out of the second.
     """
@@ -338,9 +338,9 @@ def _claims(families: Mapping[str, Family], means: Mapping) -> pd.DataFrame:
     for width in widths[:-1]:
         if ("sc", "none", width, "window") in means:
             ours = means["sc", "none", width, "window"][0]
-            rows.append(evidence(SYSTEM, "macs_at_coverage", "window_cascade", width, ours.macs / 1e6))
-            needed = macs_at_coverage(ours.metric, singles, costs) / 1e6
-            rows.append(evidence(SYSTEM, "macs_at_coverage", "single", width, needed))
+            share = ours.macs / macs_at_coverage(ours.metric, singles, costs)
+            rows.append(evidence(SYSTEM, "macs_at_coverage", "window_cascade", width, share))
+            rows.append(evidence(SYSTEM, "macs_at_coverage", "single", width, np.ones_like(share)))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -364,13 +364,18 @@ def summary(points: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
-def compare_seconds(seconds: pd.DataFrame, replicates: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def compare_seconds(
+    seconds: pd.DataFrame, points: pd.DataFrame, replicates: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Medians over repeats, and evidence; the systems of a pair were timed in turn, so a replicate draws the same repeats of all of them.
 
-    seconds: pair, system (single, ensemble, window, single_threshold), repeat, images, share, seconds
+    seconds: pair (a width), system (single, ensemble, window, single_threshold), repeat, images, share, seconds
+    points:  of `evaluate`: which coverage each width's single model and window cascade reach
+    The evidence is the window cascade's time as a share of that of a single model of equal coverage, between the family's models as in
+    `macs_at_coverage`; the dearest width has no dearer model to be compared with. The intervals are those of the timing alone.
     Returns (table: pair, system, images, share, seconds, low, high, against_ensemble, against_low, against_high; evidence).
     """
-    rows, ledger = [], []
+    rows, ledger, singles, windows = [], [], {}, {}
     for pair, some in seconds.groupby("pair", sort=False):
         taken = some.pivot(index="repeat", columns="system", values="seconds").dropna()
         drawn = stream(seed, "repeats").integers(len(taken), size=(replicates, len(taken)))
@@ -384,6 +389,18 @@ def compare_seconds(seconds: pd.DataFrame, replicates: int, seed: int) -> tuple[
                 | {"seconds" if key == "value" else key: value for key, value in estimate(medians[system]).items()}
                 | {"against_ensemble": ratio["value"], "against_low": ratio["low"], "against_high": ratio["high"]}
             )
-            side = "window_cascade" if system == "window" else system
-            ledger.append(evidence(SYSTEM, "seconds", side, str(pair), medians[system]))
-    return pd.DataFrame(rows), pd.concat(ledger, ignore_index=True)
+        singles[str(pair)], windows[str(pair)] = medians["single"], medians["window"]
+    selective = points[points["task"] == "sc"].set_index(["system", "width"])["value"]
+    widths = [width for width in singles if ("single", width) in selective.index]
+    widths.sort(key=lambda width: np.median(singles[width]))
+    for width in widths[:-1]:
+        reached = np.full(replicates + 1, selective["window", width])
+        family = np.repeat([[selective["single", other]] for other in widths], replicates + 1, axis=1)
+        costs = np.array([singles[other] for other in widths])
+        needed = np.array(
+            [macs_at_coverage(reached[[r]], family[:, [r]], costs[:, r])[0] for r in range(replicates + 1)]
+        )
+        ledger.append(evidence(SYSTEM, "seconds", "window_cascade", width, windows[width] / needed))
+        ledger.append(evidence(SYSTEM, "seconds", "single", width, np.ones_like(needed)))
+    columns = ["system", "metric", "side", "group", "replicate", "value"]
+    return pd.DataFrame(rows), pd.concat(ledger, ignore_index=True) if ledger else pd.DataFrame(columns=columns)

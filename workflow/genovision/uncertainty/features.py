@@ -29,7 +29,6 @@ class FeatureScore:
         self,
         features: npt.ArrayLike,
         labels: npt.ArrayLike | None = None,
-        *,
         weight: npt.ArrayLike | None = None,
         bias: npt.ArrayLike | None = None,
         logits: npt.ArrayLike | None = None,

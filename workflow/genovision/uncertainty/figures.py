@@ -410,7 +410,7 @@ def suppression(table: pd.DataFrame) -> Figure:
         line = np.linspace(0, 1, 50)
         axes[0].plot(100 * line, alpha * (1 - line - 1 / rows["classes"].iloc[0]), color=colour, linewidth=1)
         axes[0].plot(
-            100 * rows["wrong"], rows["pressure"], "o", color=colour, markersize=4.5, label=recipe_name(recipe, alpha)
+            100 * rows["error"], rows["pressure"], "o", color=colour, markersize=4.5, label=recipe_name(recipe, alpha)
         )
         axes[1].fill_between(
             100 * rows["error"], 100 * rows["low"], 100 * rows["high"], color=colour, alpha=0.15, linewidth=0

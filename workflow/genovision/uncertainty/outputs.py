@@ -46,6 +46,9 @@ def read_outputs(path: str | os.PathLike, kind: str = "id") -> Outputs:
     kind: `id` (every label in 0..K-1) or `ood` (every label -1)
     """
     arrays = read_arrays(path, ("logits", "features", "labels"))
+    for name in ("logits", "features"):
+        if not np.issubdtype(arrays[name].dtype, np.number):
+            raise InputError(f"{path}: the {name} are {arrays[name].dtype}, not numbers; write them again.")
     logits, features = (arrays[name].astype(np.float64) for name in ("logits", "features"))
     labels = arrays["labels"]
     if logits.ndim != 2 or features.ndim != 2 or labels.ndim != 1 or not len(logits) == len(features) == len(labels):

@@ -35,6 +35,7 @@ PAIRS = {f"sirc_{s1}_{s2}": (s1, (s2,)) for s1 in SOFTMAX for s2 in SECONDARY}
 PLUS = {f"sirc_plus_{s1}": (s1, SECONDARY) for s1 in SOFTMAX}
 COMBINED = {**PAIRS, **PLUS}
 SCORES = (*SOFTMAX, *DETECTORS, *COMBINED)
+COMPARED = (*SOFTMAX, "energy", "knn", "vim")  # what the claims compare the headline with
 WRONG, MEAN = "id_wrong", "ood_mean"
 
 
@@ -126,7 +127,7 @@ def evaluate(models: Sequence[Scored], draws: Draws, alphas: Array, betas: Array
                 separation.append(_described(score, name, metric, models) | estimate(replicates))
                 if metric == "auroc" and name != MEAN:
                     claim, group = ("auroc_correct_wrong", "test") if name == WRONG else ("auroc_correct_ood", name)
-                    sides = [side for side in ("msp", "energy") if side == score] + ["sirc"] * (score == headline)
+                    sides = [side for side in COMPARED if side == score] + ["sirc"] * (score == headline)
                     ledger += [evidence(SYSTEM, claim, side, group, replicates) for side in sides]
         for name in models[0].oods:
             aurr += _over_stream(models, score, name, alphas, betas, draws)
@@ -248,55 +249,51 @@ def _best_of_both(models: Sequence[Scored], draws: Draws) -> list[pd.DataFrame]:
     first are softmax scores and OOD detectors, for the second all scores.
 
     A score chosen and measured on the same inputs would flatter the choice, so each is chosen on one half of the inputs of every split
-    and measured on the other, both ways round; the replicates resample the half that is measured.
+    and measured on the other, both ways round; every replicate resamples both halves and chooses anew.
     """
     oods = models[0].oods
     sizes = {name: len(models[0].scores[name]["msp"]) for name in ["test", *oods]}
     first = {name: stream(draws.seed, f"halves of {name}").permutation(size) % 2 == 0 for name, size in sizes.items()}
-    values: dict[str, dict[str, list]] = {
-        side: {name: [] for name in oods} for side in ("best_ood_detector", "best_scod_score")
-    }
-    for half in (first, {name: ~mask for name, mask in first.items()}):
-        chosen = {
-            "best_ood_detector": _best(models, half, "auroc", (*SOFTMAX, *DETECTORS)),
-            "best_scod_score": _best(models, half, "aurr", SCORES),
-        }
-        for side, score in chosen.items():
-            for name in oods:
-                drawn = [draws(split, sizes[split]) * ~half[split] for split in ("test", name)]
-                values[side][name].append(
-                    [
-                        resampled.aurr(one.scores["test"][score], one.correct, one.scores[name][score], *drawn)
-                        for one in models
-                    ]
-                )
-    return [
-        evidence(SYSTEM, "aurr", side, name, mean_over_seeds(np.mean(halves, axis=0), draws))
-        for side, by_set in values.items()
-        for name, halves in by_set.items()
-    ]
+    halves = [first, {name: ~mask for name, mask in first.items()}]
+    risks = [_by_score(models, half, draws, "aurr", SCORES) for half in halves]  # each (scores, OOD sets, seeds, 1 + R)
+    separations = [_by_score(models, half, draws, "auroc", (*SOFTMAX, *DETECTORS)) for half in halves]
+    candidates = [SCORES.index(score) for score in (*SOFTMAX, *DETECTORS)]
+    rows = []
+    for side in ("best_ood_detector", "best_scod_score"):
+        measured = []
+        for here, there in ((0, 1), (1, 0)):
+            if side == "best_ood_detector":
+                chosen = np.asarray(candidates)[separations[there].mean(axis=(1, 2)).argmax(axis=0)]
+            else:
+                chosen = risks[there].mean(axis=(1, 2)).argmin(axis=0)
+            measured.append(risks[here][chosen, :, :, np.arange(len(chosen))])  # (1 + R, OOD sets, seeds)
+        values = np.mean(measured, axis=0)
+        for k, name in enumerate(oods):
+            rows.append(evidence(SYSTEM, "aurr", side, name, mean_over_seeds(list(values[:, k].T), draws)))
+    return rows
 
 
-def _best(
-    models: Sequence[Scored], half: Mapping[str, npt.NDArray[np.bool_]], metric: str, scores: Sequence[str]
-) -> str:
-    """The one of these scores with the highest mean AUROC (ID against OOD) or the lowest mean AURR over OOD sets and seeds, on these
-    inputs."""
-
-    def mean(score: str) -> float:
-        values = []
-        for one in models:
-            ours, right = one.scores["test"][score][half["test"]], one.correct[half["test"]]
-            for name in one.oods:
-                theirs = one.scores[name][score][half[name]]
-                ones = [np.ones((1, len(scores))) for scores in (ours, theirs)]
+def _by_score(
+    models: Sequence[Scored],
+    half: Mapping[str, npt.NDArray[np.bool_]],
+    draws: Draws,
+    metric: str,
+    scores: Sequence[str],
+) -> Array:
+    """AUROC (ID against OOD) or AURR of every score on these inputs: (scores, OOD sets, seeds, 1 + R)."""
+    oods = models[0].oods
+    drawn = {name: draws(name, len(mask))[:, mask].astype(np.float64) for name, mask in half.items()}
+    values = []
+    for score in scores:
+        for name in oods:
+            for one in models:
+                ours, theirs = one.scores["test"][score][half["test"]], one.scores[name][score][half[name]]
                 if metric == "auroc":
-                    values.append(-resampled.auroc(ours, theirs, *ones)[0])
+                    values.append(resampled.auroc(ours, theirs, drawn["test"], drawn[name]))
                 else:
-                    values.append(resampled.aurr(ours, right, theirs, *ones)[0])
-        return float(np.mean(values))
-
-    return min(scores, key=mean)
+                    right = one.correct[half["test"]]
+                    values.append(resampled.aurr(ours, right, theirs, drawn["test"], drawn[name]))
+    return np.reshape(values, (len(scores), len(oods), len(models), -1))
 
 
 def summary(tables: Tables, oods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

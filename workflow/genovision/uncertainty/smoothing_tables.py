@@ -14,7 +14,7 @@ import pandas as pd
 from genovision.uncertainty import metrics, resampled
 from genovision.uncertainty.ensembles import averaged_probabilities
 from genovision.uncertainty.evaluation import CONVENTIONS, estimate, evidence, wide
-from genovision.uncertainty.metrics import Ranking
+from genovision.uncertainty.metrics import Ranking, optimal_aurc
 from genovision.uncertainty.resampled import Array, Draws, mean_over_seeds
 from genovision.uncertainty.scores import logit_norm, max_logit, msp
 from genovision.uncertainty.smoothing import POWERS, bins, centred_max_logit, choose_power, max_logit_pressure
@@ -219,6 +219,10 @@ def _claims(values: Mapping, smoothed: list[str], plain: str) -> list[pd.DataFra
             "label_smoothing_logit_norm": values[recipe, "logit_norm", "aurc"],
         }
         rows += [evidence(SYSTEM, "aurc", side, recipe, replicates) for side, replicates in sides.items()]
+        # at equal accuracy: what is above the AURC of a perfect ranking with as many errors
+        for side, one in (("cross_entropy", plain), ("label_smoothing", recipe)):
+            excess = sides[side] - optimal_aurc(1 - values[one, "msp", "accuracy"])
+            rows.append(evidence(SYSTEM, "excess_aurc", side, recipe, excess))
     return rows
 
 

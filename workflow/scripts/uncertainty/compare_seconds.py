@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="TSV",
         help="of classifiers/time_cascade: pair, system, repeat, images, share, seconds",
     )
+    p.add_argument("--points", required=True, metavar="TSV", help="of uncertainty/evaluate_cascades: coverages reached")
     p.add_argument(
         "--replicates", type=int, default=200, metavar="R", help="bootstrap samples of the repeats (default 200)"
     )
@@ -38,7 +39,8 @@ def main(args: argparse.Namespace) -> None:
     missing = {"single", "ensemble", "window"} - set(seconds["system"])
     if missing:
         raise InputError(f"{args.seconds} has no timing of {', '.join(sorted(missing))}.")
-    table, evidence = compare_seconds(seconds, args.replicates, args.seed)
+    points = read_table(args.points, ["task", "system", "width", "value"])
+    table, evidence = compare_seconds(seconds, points, args.replicates, args.seed)
     write_table(table, args.out)
     write_table(evidence, args.evidence)
     print(f"{len(table)} systems timed")
