@@ -221,7 +221,7 @@ def test_seconds_of_cascades(command, models, sets, tmp_path):
     options = ("--images", sets / "test.npz", "--repeats", 2, "--batch", 50, "--out", tmp_path / "seconds.tsv")
     assert command("classifiers/time_cascade", *pair, *options)[0] == 0
     table = read_table(tmp_path / "seconds.tsv")
-    assert list(table["system"]) == 2 * ["single", "ensemble", "window", "single_threshold"]
+    assert list(table["system"]) == 2 * ["single", "ensemble", "window", "single_threshold", "window_ood"]
     share = table.groupby("system")["share"].first()
     assert share["single"] == 0 and share["ensemble"] == 1 and 0 < share["window"] < 0.6
     assert (table["seconds"] > 0).all()

@@ -6,7 +6,7 @@ from classifiers.miniature import striped
 
 from genovision.classifiers.early_exit import cascade
 from genovision.classifiers.image_sets import ImageSet
-from genovision.classifiers.networks import ResNet, Shape
+from genovision.classifiers.networks import ResNet, Shape, as_input
 from genovision.classifiers.outputs import outputs
 from genovision.uncertainty.cascade import Window, run
 
@@ -49,3 +49,13 @@ def test_outputs_do_not_depend_on_the_batch():
     images = ImageSet(striped(70, np.random.default_rng(2)).images, np.full(70, -1))
     a, b = (outputs(NETWORKS[0], images, batch) for batch in (7, 70))
     assert np.allclose(a["logits"], b["logits"], atol=1e-5)
+
+
+def test_a_cascade_by_energy_averages_the_energies_of_the_stages():
+    images = striped(30, np.random.default_rng(0)).images
+    both = NETWORKS
+    confidence, stage = cascade(both, [lambda energy: np.ones(len(energy), dtype=bool)], images, 7, "energy")
+    with torch.inference_mode():
+        each = [network(as_input(images)).double().logsumexp(dim=1).numpy() for network in both]
+    assert np.allclose(confidence, (each[0] + each[1]) / 2, atol=1e-5)
+    assert (stage == 1).all()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import t as student_t
 
 from genovision.resampling import stream
 from genovision.uncertainty import resampled
@@ -202,7 +203,7 @@ def _over_stream(
     models: Sequence[Scored], score: str, name: str, alphas: Array, betas: Array, draws: Draws
 ) -> list[dict]:
     """AURR rows of one score and OOD set, for every alpha and every beta."""
-    alpha_values, beta_values = [], []
+    alpha_values, beta_values, resampled_values = [], [], []
     for one in models:
         ours, theirs = one.scores["test"][score], one.scores[name][score]
         ones = [np.ones((1, len(scores))) for scores in (ours, theirs)]
@@ -212,25 +213,28 @@ def _over_stream(
             for costs in ((1.0, 0.0), (0.0, 1.0))
         )
         alpha_values.append((from_id + from_ood)[:-1] / 2)
+        counts = draws("test", len(ours)), draws(name, len(theirs))
+        resampled_values.append(resampled.aurr(ours, one.correct, theirs, *counts))
         beta_values.append(betas * from_id[-1] + (1 - betas) * from_ood[-1])
     rows = []
     for values, grid, fixed in ((alpha_values, alphas, "beta"), (beta_values, betas, "alpha")):
         for k, at in enumerate(grid):
             seeds = np.repeat(np.array([one[k] for one in values])[:, None], draws.replicates + 1, axis=1)
             place = {"alpha": at, "beta": 0.5} if fixed == "beta" else {"alpha": 0.5, "beta": at}
+            both = fixed == "alpha" and at == 0.5  # the cell of the table: images are resampled too
             rows.append(
                 {"score": score, "kind": kind(score), "ood": name, **place}
-                | estimate(mean_over_seeds(seeds, draws))
+                | estimate(mean_over_seeds(np.array(resampled_values) if both else seeds, draws))
                 | {
                     "seeds": len(models),
-                    "convention": f"{CONVENTIONS['aurr']}; costs beta, 1 - beta; interval over seeds",
+                    "convention": f"{CONVENTIONS['aurr']}; costs beta, 1 - beta; interval over seeds{' and images' if both else ''}",
                 }
             )
     return rows
 
 
 def _risk_recall(models: Sequence[Scored], score: str, name: str) -> pd.DataFrame:
-    """Mean over seeds of the risk at each recall, alpha and beta 1/2."""
+    """Mean over seeds of the risk at each recall, alpha and beta 1/2, with a 95 % interval (Student's t) over seeds."""
     grid = np.linspace(0.01, 1, 100)
     risks = []
     for one in models:
@@ -241,7 +245,14 @@ def _risk_recall(models: Sequence[Scored], score: str, name: str) -> pd.DataFram
         at = np.searchsorted(steps.right[0], (grid - 1e-9) * steps.right[0, -1])
         risks.append(steps.risk[0, np.minimum(at, steps.right.shape[1] - 1)])
     columns = {"score": score, "kind": kind(score), "ood": name}
-    return pd.DataFrame({**columns, "recall": grid, "risk": np.mean(risks, axis=0)})
+    mean = np.mean(risks, axis=0)
+    half = (
+        student_t.ppf(0.975, len(risks) - 1) * np.std(risks, axis=0, ddof=1) / np.sqrt(len(risks))
+        if len(risks) > 1
+        else np.nan
+    )
+    bounds = {"low": np.maximum(mean - half, 0), "high": mean + half}
+    return pd.DataFrame({**columns, "recall": grid, "risk": mean, **bounds})
 
 
 def _best_of_both(models: Sequence[Scored], draws: Draws) -> list[pd.DataFrame]:
@@ -305,7 +316,7 @@ def summary(tables: Tables, oods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataF
         chance = {"kind": "floor", "score": "chance", **dict.fromkeys(table.columns[2:], f"{100 * CHANCE[metric]:.1f}")}
         found.append(pd.concat([table, pd.DataFrame([chance])], ignore_index=True))
     even = tables.aurr[np.isclose(tables.aurr["alpha"], 0.5) & np.isclose(tables.aurr["beta"], 0.5)]
-    even = even.drop_duplicates(["score", "ood"])
+    even = even.drop_duplicates(["score", "ood"], keep="last")  # of the beta grid, whose interval is over images too
     found.append(
         wide(even, ["kind", "score"], "ood", order, named) if len(even) else pd.DataFrame(columns=["kind", "score"])
     )

@@ -38,14 +38,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _policies(path: str, risk: float, half_width: float) -> dict[str, object]:
-    """Both policies, placed on calibration outputs of the first model; they pass on the same share."""
+    """The policies, placed on calibration outputs of the first model: for selective classification the window and its rival, which pass
+    on the same share, and for OOD detection the window around the energy that keeps 95 % of the inputs."""
     arrays = read_arrays(path, ["logits", "labels"])
     logits = torch.from_numpy(arrays["logits"]).double()
     confidence = logits.softmax(dim=1).max(dim=1).values.numpy()
     correct = logits.argmax(dim=1).numpy() == arrays["labels"]
     window = Window("sc", level=risk).fit(confidence, correct, half_width)
     rival = SingleThreshold().fit(confidence, share=window.share)
-    return {"window": window.passes_on, "single_threshold": rival.passes_on}
+    energy = logits.logsumexp(dim=1).numpy()
+    detection = Window("ood").fit(energy, half_width=half_width)
+    return {"window": window.passes_on, "single_threshold": rival.passes_on, "window_ood": detection.passes_on}
 
 
 def _systems(name: str, folders: list[str], path: str, args: argparse.Namespace) -> dict[tuple[str, str], tuple]:
@@ -61,14 +64,18 @@ def _systems(name: str, folders: list[str], path: str, args: argparse.Namespace)
     return {(name, system): stages for system, stages in found.items()}
 
 
+def _score(system: str) -> str:
+    return "energy" if system.endswith("_ood") else "msp"
+
+
 def _measured(systems: dict[tuple[str, str], tuple], images: np.ndarray, args: argparse.Namespace) -> pd.DataFrame:
     """Every system once per repeat, in turn, so that a slow moment of the machine does not fall on one of them alone."""
     shares, rows = {}, []
     for key, (networks, passes_on) in systems.items():  # not timed: the first call of a network is slower
-        shares[key] = float((cascade(networks, passes_on, images, args.batch)[1] > 0).mean())
+        shares[key] = float((cascade(networks, passes_on, images, args.batch, _score(key[1]))[1] > 0).mean())
     for repeat in range(args.repeats):
         for (pair, system), (networks, passes_on) in systems.items():
-            spent = seconds(partial(cascade, networks, passes_on, images, args.batch))
+            spent = seconds(partial(cascade, networks, passes_on, images, args.batch, _score(system)))
             rows.append((pair, system, repeat, len(images), shares[pair, system], spent))
     return pd.DataFrame(rows, columns=["pair", "system", "repeat", "images", "share", "seconds"])
 
