@@ -8,7 +8,7 @@ from promoters.yeast import YEAST
 from genovision.promoters.genomes import read_genome, renamed, write_genome
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command(launcher):
     """`command("promoters/cut_windows", ...)`: what `python workflow promoters/cut_windows ...` exits with."""
     return lambda *arguments: launcher.run([str(argument) for argument in arguments])

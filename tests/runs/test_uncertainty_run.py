@@ -24,7 +24,7 @@ def test_claims_10_to_22_have_verdicts(finished):
     ledger = pd.read_csv(finished / "results/claims.tsv", sep="\t", index_col="id")
     weighed = ledger.loc[10:22]
     assert set(weighed["verdict"]) <= {"supported", "contradicted", "inconclusive"}
-    assert (ledger.drop(index=range(10, 23))["verdict"] == "not run").all()
+    assert (ledger.drop(index=[*range(10, 23), 34, 35])["verdict"] == "not run").all()
     known = weighed.dropna(subset=["estimate"])
     assert len(known) >= 10
     assert ((known["low"] <= known["estimate"] + 1e-9) & (known["estimate"] <= known["high"] + 1e-9)).all()
