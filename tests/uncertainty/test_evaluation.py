@@ -6,6 +6,7 @@ import pytest
 from uncertainty import miniature
 
 from genovision.claims.ledger import check_evidence
+from genovision.resampling import stream
 from genovision.uncertainty import cascade_tables, diversity_tables, metrics, resampled, sirc_tables, smoothing_tables
 from genovision.uncertainty.evaluation import estimate, plus_minus, wide
 from genovision.uncertainty.metrics import Ranking
@@ -352,11 +353,33 @@ def test_seconds_are_held_against_a_single_model_of_equal_coverage():
     assert wide_.loc[-1, "window_cascade"] == pytest.approx(1.22 / (2 * 1.02))
 
 
-def test_the_choice_of_claim_16_is_made_anew_in_every_replicate():
-    values = np.array([[[[1.0, 3.0]]], [[[2.0, 2.0]]]])  # scores, sets, seeds, replicates: each score is best once
-    chosen = values.mean(axis=(1, 2)).argmin(axis=0)
-    assert chosen.tolist() == [0, 1]
-    assert values[chosen, :, :, np.arange(2)].ravel().tolist() == [1.0, 2.0]
+def test_the_best_scores_are_chosen_on_the_other_half_anew_in_every_replicate(sirc):
+    one, draws = sirc[0][0], Draws(6, 5)
+    found = pd.concat(sirc_tables._best_of_both([one], draws)).set_index(["side", "group", "replicate"])["value"]
+    sizes = {name: len(one.scores[name]["msp"]) for name in ("test", *one.oods)}
+    first = {name: stream(5, f"halves of {name}").permutation(size) % 2 == 0 for name, size in sizes.items()}
+    second = {name: ~mask for name, mask in first.items()}
+
+    def measured(half, r, score, name, metric):
+        ours, theirs = one.scores["test"][score][half["test"]], one.scores[name][score][half[name]]
+        counts = [draws(split, sizes[split])[[r]][:, half[split]] for split in ("test", name)]
+        if metric == "auroc":
+            return resampled.auroc(ours, theirs, *counts)[0]
+        return resampled.aurr(ours, one.correct[half["test"]], theirs, *counts)[0]
+
+    detectors = (*sirc_tables.SOFTMAX, *sirc_tables.DETECTORS)
+    for r in range(7):
+        for side, scores, metric, sign in (
+            ("best_ood_detector", detectors, "auroc", -1),
+            ("best_scod_score", sirc_tables.SCORES, "aurr", 1),
+        ):
+            expected = dict.fromkeys(one.oods, 0.0)
+            for here, there in ((first, second), (second, first)):
+                chosen = min(scores, key=lambda s: sign * sum(measured(there, r, s, name, metric) for name in one.oods))
+                for name in one.oods:
+                    expected[name] += measured(here, r, chosen, name, "aurr") / 2
+            for name in one.oods:
+                assert found[side, name, r - 1] == pytest.approx(expected[name]), (side, name, r)
 
 
 @pytest.fixture(scope="module")
