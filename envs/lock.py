@@ -34,6 +34,7 @@ LISTS = {
     "evaluate.yaml": "measuring sequences and judging the claims",
     "images.yaml": "making image sets",
     "train.yaml": "training networks and running them",
+    "sample.yaml": "training diffusion models and sampling from them",
     "report.yaml": "figures and the report",
 }
 # programs that are no Python packages, pinned as bioconda has them; envs/standin/native.py knows them too
