@@ -25,6 +25,7 @@ DNA_LENGTH = config["dna"]["length"]
 STORIES = {  # system -> the story whose target it also answers to
     "epd_gendna": "promoters",
     **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
+    "punc": "text_to_image",
 }
 # target -> its systems, of those that the configuration runs
 TARGETS = {
@@ -80,6 +81,12 @@ def repeated(name, rows):
     return " ".join(f"--{name} {shlex.join(map(str, row))}" for row in rows)
 
 
+def options(settings):
+    """`--one-key a --another b c` for a mapping of a command's settings; what is null is left out."""
+    rows = [(key.replace("_", "-"), value) for key, value in settings.items() if value is not None]
+    return " ".join(option(key, value if isinstance(value, list) else [value]) for key, value in rows)
+
+
 def renamed(species):
     """Options that rename contigs to EPD's names and check their lengths."""
     contigs = genome(species, "contigs") or {}
@@ -128,6 +135,52 @@ def smoothed():
     """Recipes of the width that the four systems look at, with their alpha."""
     recipes = config["classifiers"]["recipes"]
     return {recipe: recipes[recipe] for width, recipe, seed in MODELS if width == SCORED_WIDTH and seed == 0}
+
+
+def model_folder(model):
+    """A model's folder as an input, so that another one is noticed; [] for a name on the hub."""
+    return model if model and os.path.isdir(model) else []
+
+
+def prompts_of(world):
+    """The prompts that a world's generator is asked."""
+    return f"results/text_to_image/{world if world in DRAWN else 'hub'}{'/sets' * (world in DRAWN)}/prompts.tsv"
+
+
+def images_of(world, members):
+    """Arrays of the images that generators made in a drawn world; those of hub models stay in the cache."""
+    return [f"results/text_to_image/{world}/generations/{member}.npz" for member in members] if world in DRAWN else []
+
+
+def model_names(world):
+    """What the data set calls a world's generator and captioner."""
+    if world in DRAWN:
+        return f"genovision {world} generator 0", f"genovision {world} captioner"
+    return HUB["generators"][world]["model"], HUB["captioner"]["model"]
+
+
+def training_texts(world):
+    """What a world's generator was trained on, as a table; [] where that is not known."""
+    return f"results/text_to_image/{world}/sets/train.tsv" if world in DRAWN else HUB["training"] or []
+
+
+def score_options(world, files):
+    """Options of text_to_image/score_generations that depend on the world."""
+    similarity = [f"--{key}" for key in ("idf", "rescale") if T2I["bertscore"][key] and files.training]
+    similarity += [f"--layer {T2I['bertscore']['layer']}", f"--size {T2I['samples']}"]
+    similarity += [option("training", files.training and [files.training])]
+    if world not in DRAWN:
+        return " ".join([*similarity, "--images results/text_to_image/cache" if T2I["samples"] > 1 else ""])
+    return " ".join(
+        [
+            *similarity,
+            option("images", files.images[:1]),
+            option("members", files.images[1:]),
+            option("measured", [files.measured]),
+            option("parts", CONCEPTS[world]),
+            option("group", [GROUPS[world]]),
+        ]
+    )
 
 
 def systems():

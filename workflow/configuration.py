@@ -35,6 +35,11 @@ def check_sources(config: dict, known: set[tuple[str, str]], table: str) -> None
             if entry and (entry["source"], entry["file"]) not in known:
                 where = f"config key genomes.{species}.{kind}"
                 stop_if(f"{where}: {table} has no file {entry['file']} of a source {entry['source']}; add its row.")
+    for kind in ("encoder", "openmoji"):
+        entry = config["text_to_image"][kind]
+        if (entry["source"], entry["file"]) not in known:
+            where = f"config key text_to_image.{kind}"
+            stop_if(f"{where}: {table} has no file {entry['file']} of a source {entry['source']}; add its row.")
 
 
 def stop_if(sentence: str | None) -> None:
@@ -109,6 +114,31 @@ def _contradiction(config: dict) -> str | None:
         return (
             f"config key dna.length: {config['dna']['length']} is not one of promoters.lengths, {promoters['lengths']}."
         )
+    return _contradiction_of_images(config["text_to_image"], "punc" in config["systems"])
+
+
+def _contradiction_of_images(told: dict, asked: bool) -> str | None:
+    """The same for text_to_image."""
+    hub = told["hub"]
+    if asked and not told["worlds"] and not hub["generators"]:
+        return "config key text_to_image.worlds: the system punc needs a world, or a model under text_to_image.hub.generators."
+    if hub["generators"] and not hub["captioner"]["model"]:
+        return "config key text_to_image.hub.captioner.model: the images of hub.generators need a model that describes them."
+    if hub["generators"] and "normal" not in hub["prompts"] and not hub["lists"]:
+        return (
+            "config key text_to_image.hub.prompts: the set normal is missing, which the other sets are compared with."
+        )
+    if told["scenes"]["sets"].get("novel") is not None:
+        return (
+            "config key text_to_image.scenes.sets.novel: only the world glyphs keeps names apart; scenes have held_out."
+        )
+    alien = [
+        key for key in ("generator_images", "captioner_images", "held_out", "jitter") if key in told["glyphs"]["sets"]
+    ]
+    if alien:
+        return f"config key text_to_image.glyphs.sets.{alien[0]}: only the world scenes has it; glyphs has a drawing for each name."
+    if told["reconstruction"]["judged"] > told["samples"]:
+        return f"config key text_to_image.reconstruction.judged: there are only {told['samples']} images of a prompt (samples)."
     return None
 
 

@@ -27,7 +27,7 @@ def merged(**changes):
 def test_the_shipped_configuration_is_complete_and_passes():
     config = copy.deepcopy(CONFIG)
     check_config(config, SCHEMA)
-    for section in ("sources", "promoters", "dna", "classifiers", "uncertainty"):
+    for section in ("sources", "promoters", "dna", "classifiers", "uncertainty", "text_to_image"):
         assert set(config[section]) == set(CONFIG[section]), (
             "a default of the schema filled in a key that config.yaml lacks"
         )
@@ -86,6 +86,28 @@ def test_defaults_fill_a_short_configuration():
             "config key genomes.A_thaliana.contigs: 'a$(b)'",
         ),
         ({"systems": ["epd"]}, "config key systems[0]: 'epd' is not one of"),
+        ({"text_to_image__worlds": ["moon"]}, "config key text_to_image.worlds[0]: 'moon' is not one of"),
+        ({"text_to_image__worlds": []}, "config key text_to_image.worlds: the system punc needs a world"),
+        (
+            {"text_to_image__hub__generators": {"sd15": {"model": "x"}}},
+            "config key text_to_image.hub.captioner.model: the images of hub.generators need",
+        ),
+        (
+            {"text_to_image__hub__generators": {"scenes": {"model": "x"}}},
+            "config key text_to_image.hub.generators",
+        ),
+        (
+            {"text_to_image__glyphs__sets__jitter": 1},
+            "config key text_to_image.glyphs.sets.jitter: only the world scenes",
+        ),
+        (
+            {"text_to_image__reconstruction__judged": 9},
+            "config key text_to_image.reconstruction.judged: there are only 4",
+        ),
+        (
+            {"text_to_image__sampling__scheduler": "os; rm"},
+            "config key text_to_image.sampling.scheduler: 'os; rm' is not allowed",
+        ),
     ],
 )
 def test_a_wrong_key_is_named(changes, sentence, capsys):

@@ -18,6 +18,8 @@ TARGETS = {
     "early_exit",
     "label_smoothing",
     "uncertainty",
+    "punc",
+    "text_to_image",
 }
 
 

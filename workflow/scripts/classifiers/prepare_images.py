@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genovision.classifiers.glyphs import drawing_names, drawings, render
 from genovision.classifiers.image_sets import (
     CLASSES,
     ImageSet,
@@ -22,6 +21,7 @@ from genovision.classifiers.image_sets import (
     write_set,
 )
 from genovision.errors import InputError
+from genovision.glyphs import drawing_names, drawings, render
 from genovision.resampling import stream
 from genovision.tables import write_table
 

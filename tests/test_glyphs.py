@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from genovision.classifiers.glyphs import LIMIT, drawing_names, drawings, grey, render
 from genovision.errors import InputError
+from genovision.glyphs import LIMIT, colours, drawing_names, drawings, render, render_colour
 
 pytest.importorskip("resvg_py")
 
@@ -67,10 +67,55 @@ def test_a_png_that_is_cut_short_is_refused():
     from resvg_py import svg_to_bytes
 
     png = bytes(svg_to_bytes(svg_string=svg("<circle cx='9' cy='9' r='9'/>").decode(), width=64, height=64))
-    assert grey(png, "x").shape == (64, 64)
+    assert colours(png, "x").shape == (64, 64, 4)
     for data in (png[: len(png) // 2], b"", b"GIF89a"):
         with pytest.raises(InputError, match=r"x\.png is no whole PNG"):
-            grey(data, "x.png")
+            colours(data, "x.png")
+
+
+def test_colours_are_cut_to_what_is_drawn_and_centred():
+    image = render_colour(svg('<rect x="10" y="20" width="40" height="20" fill="#f00"/>'), "wide", 14)
+    assert image.shape == (14, 14, 4)
+    np.testing.assert_allclose(
+        image[4:10], np.broadcast_to([1, 0, 0, 1], (6, 14, 4)), atol=0.15
+    )  # partly covered edges
+    assert (image[:3] == 0).all() and (image[11:] == 0).all()
+    with pytest.raises(InputError, match=r"empty\.svg shows nothing"):
+        render_colour(svg(""), "empty.svg", 14)
+
+
+def test_an_edge_is_half_transparent_and_keeps_its_colour():
+    # a triangle over the square: along its slope pixels are partly covered, and none of them darkens
+    image = render_colour(svg('<path d="M0 0 L72 72 L0 72 Z" fill="#0f0"/>'), "triangle", 8)
+    assert ((image[..., 3] > 0.3) & (image[..., 3] < 0.7)).sum() >= 8
+    drawn = image[image[..., 3] > 0]
+    np.testing.assert_allclose(drawn[:, :3], np.broadcast_to([0, 1, 0], (len(drawn), 3)), atol=1e-6)
+
+
+def test_a_bomb_is_refused_before_it_is_opened_up():
+    tenfold = {i: f"&a{i - 1};" * 10 for i in range(1, 12)}
+    entities = "".join(f'<!ENTITY a{i} "{text}">' for i, text in tenfold.items())
+    billion = f'<!DOCTYPE svg [<!ENTITY a0 "laugh">{entities}]>'.encode() + svg("&a11;")
+    nested = svg("<g>" * 20_000 + "</g>" * 20_000)
+    many = svg("<g opacity='.9'><path d='M0 0h9'/></g>" * 4000)
+    used = svg("<defs><g id='a'><path d='M0 0h9'/></g></defs>" + "<use href='#a'/>" * 100)
+    layer = "<path d='M0 0h9v9' clip-path='url(#c%d)'/>"
+    clips = "".join(f"<clipPath id='c{i}'>{layer % (i + 1) * 10}</clipPath>" for i in range(9))
+    clipped = svg(f"<defs>{clips}</defs><path d='M0 0h9v9' clip-path='url(#c0)'/>")
+    styled = svg("<clipPath id='a'><path d='M0 0h9v9' style='clip-path:url(#a)'/></clipPath>")
+    for data, message in (
+        (billion, "document type"),
+        (nested, "more than 16 elements deep"),
+        (many, "more than 500 elements"),
+        (used, "holds an element use"),
+        (clipped, "clips a clipPath by another one"),
+        (styled, "clips a clipPath by another one"),
+    ):
+        with pytest.raises(InputError, match=message):
+            render_colour(data, "bomb.svg", 14)
+    # a gigantic canvas of few bytes is drawn at the size asked for
+    huge = svg('<rect width="9" height="9"/>', "0 0 9 9", " width='999999999' height='999999999'")
+    assert render_colour(huge, "huge.svg", 14).shape == (14, 14, 4)
 
 
 def test_drawings_are_chosen_by_name_without_skin_tones(tmp_path):
