@@ -25,7 +25,7 @@ AXES = ("epistemic", "aleatoric")
 MEANS = {"epistemic": "ood_mean", "aleatoric": "aleatoric_mean"}
 KEYS = ["id", "set", "kind", "seed"]
 OTHERS = ["group", "template", "concept", "text"]  # columns that may stand beside the scores
-LEAST = 5  # prompts of a concept to speak of it
+LEAST = 5  # prompts of a concept or group to speak of it
 IMAGE_SPACE = ("pixel_distance", "feature_distance")
 CHANCE = {"auroc": 0.5, "fpr95": 0.95}
 CONVENTIONS = {
@@ -349,13 +349,14 @@ _CONCEPTS = ["world", "concept", "set", "score", "value", "low", "high", "prompt
 
 
 def _groups(world: _World, headline: str) -> list[dict]:
-    """Uncertainty by group of prompts, for sets of kind bias or normal whose rows name groups."""
+    """Uncertainty by group of `LEAST` prompts or more, for sets of kind bias or normal whose rows name groups."""
     rows = []
     for key, kind in world.kinds.items():
         prompts = world.prompts(key)
         if kind not in ("bias", NORMAL) or "group" not in prompts:
             continue
-        names = [name for name in dict.fromkeys(prompts["group"].fillna("")) if name != ""]
+        sizes = prompts["group"].value_counts()
+        names = [name for name in dict.fromkeys(prompts["group"].fillna("")) if name != "" and sizes[name] >= LEAST]
         if len(names) < 2:
             continue
         places = {name: np.flatnonzero(prompts["group"] == name) for name in names}

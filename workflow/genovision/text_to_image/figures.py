@@ -59,13 +59,14 @@ def disentanglement(scores: pd.DataFrame, similarity: str) -> Figure:
     points = scores.groupby(["world", "set", "kind", "id"], sort=False)[columns].mean().reset_index()
     worlds = list(dict.fromkeys(points["world"]))
     low, high = points[columns].min().min(), points[columns].max().max()
-    sets = points[["set", "kind"]].drop_duplicates("set")
-    colours = palette(sets["set"], dict.fromkeys(sets.loc[sets["kind"] == NORMAL, "set"], BLACK))
     figure, axes = plt.subplots(
-        1, len(worlds), figsize=(9, 5.3 if len(worlds) > 1 else 6), squeeze=False, layout="constrained"
+        1, len(worlds), figsize=(9, 5.6 if len(worlds) > 1 else 6), squeeze=False, layout="constrained"
     )
     for ax, world in zip(axes[0], worlds, strict=True):
         found = points[points["world"] == world]
+        # worlds have sets of their own: together they are more than there are colours
+        sets = found[["set", "kind"]].drop_duplicates("set")
+        colours = palette(sets["set"], dict.fromkeys(sets.loc[sets["kind"] == NORMAL, "set"], BLACK))
         for name in dict.fromkeys(found["set"]):
             x, y = found.loc[found["set"] == name, columns].to_numpy().T
             ax.plot(x, y, ".", color=colours[name], markersize=3.5, alpha=0.25, markeredgewidth=0)
@@ -79,12 +80,12 @@ def disentanglement(scores: pd.DataFrame, similarity: str) -> Figure:
         ax.plot([low, high], [low, high], ":", color=GREY, linewidth=0.8, zorder=0)
         ax.set_aspect("equal")
         ax.set(title=name_of(world), xlabel="epistemic: 1 - recall")
+        handles = [
+            plt.Line2D([], [], color=colour, marker="o", linestyle="", markersize=6, label=name_of(name))
+            for name, colour in colours.items()
+        ]
+        ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2 if len(worlds) > 1 else 4)
     axes[0, 0].set(ylabel="aleatoric: 1 - precision")
-    handles = [
-        plt.Line2D([], [], color=colour, marker="o", linestyle="", markersize=6, label=name_of(name))
-        for name, colour in colours.items()
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
