@@ -276,3 +276,19 @@ def test_the_command_refuses_what_is_not_there(command, tmp_path):
         code, err = command(*options(tmp_path, *more))
         assert (code, said in err) == (2, True), err
         assert not (tmp_path / "detection.tsv").exists()
+
+
+def test_warnings_of_a_world_become_one_sentence(command, tmp_path):
+    write_table(world(APART, prompts=5), tmp_path / "scores.parquet")
+    rows = [("a", 0, "empty_caption", "x"), ("a", 1, "empty_caption", "x"), ("b", "", "cut_prompt", "y")]
+    write_table(pd.DataFrame(rows, columns=["id", "seed", "warning", "text"]), tmp_path / "w.tsv")
+    told = ["--warnings", "scenes", tmp_path / "w.tsv", "--told", tmp_path / "told.tsv"]
+    assert command(*options(tmp_path, *told))[0] == 0
+    row = read_table(tmp_path / "told.tsv").iloc[0]
+    assert row["species"] == "scenes"
+    assert row["text"].startswith(
+        "2 of the captions are empty, which counts as precision and recall 0; 1 prompts are longer"
+    )
+    write_table(pd.DataFrame([], columns=["id", "seed", "warning", "text"]), tmp_path / "w.tsv")
+    assert command(*options(tmp_path, *told))[0] == 0
+    assert read_table(tmp_path / "told.tsv").empty

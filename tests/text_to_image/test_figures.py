@@ -8,6 +8,7 @@ from genovision.arrays import write_arrays
 from genovision.figures import save, style
 from genovision.tables import write_table
 from genovision.text_to_image import evaluation, figures
+from genovision.text_to_image.pairs import write_image
 from genovision.uncertainty.resampled import Draws
 
 SETS = {"normal": "normal", "ood_object": "ood", "vague": "vague"}
@@ -141,6 +142,16 @@ def test_the_command_draws_them_all(command, plotting, tmp_path):
         "disentanglement-figure",
         "groups-figure",
     ]
+
+
+def test_large_images_in_a_folder_are_shown_small(command, plotting, tmp_path):
+    captions = pd.read_csv(tmp_path / "captions.tsv", sep="\t")
+    name = write_image(np.zeros((300, 300, 3), np.uint8), tmp_path / "png")
+    write_table(captions.assign(image=name), tmp_path / "captions.tsv")
+    changed = [tmp_path / "png" if value == tmp_path / "images.npz" else value for value in plotting]
+    code, err = command(*changed)
+    assert code == 0, err
+    assert 'width="300"' not in (tmp_path / "contact-sheets.svg").read_text()
 
 
 def test_what_the_command_refuses(command, plotting, tables, tmp_path):

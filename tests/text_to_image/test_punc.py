@@ -9,9 +9,10 @@ import pytest
 from text_to_image import tiny_encoder
 
 import genovision.text_to_image.prompt_uncertainty as module
-from genovision.arrays import write_arrays
+from genovision.arrays import read_arrays, write_arrays
 from genovision.errors import InputError
 from genovision.tables import read_table, write_table
+from genovision.text_to_image.pairs import write_image
 from genovision.text_to_image.prompt_uncertainty import EmptyCaption, empty_captions, punc
 from genovision.text_to_image.similarity import BERTScore, Rouge, Tokens
 
@@ -154,6 +155,9 @@ def inputs(tmp_path, encoder):
     return tmp_path
 
 
+DESK = {"training", "members", "parts"}  # what a model of the hub has not
+
+
 def options(folder, encoder, **changed):
     given = {
         "prompts": folder / "prompts.tsv",
@@ -293,3 +297,25 @@ def test_a_folder_that_holds_no_encoder_is_named(command, inputs, tmp_path):
     (tmp_path / "none" / "config.json").write_text(json.dumps({}))
     code, err = command(*options(inputs, tmp_path / "none"))
     assert (code, "is no folder of an encoder" in err) == (2, True), err
+
+
+def test_images_in_a_folder_and_no_training_texts_as_of_a_hub_model(command, inputs, encoder):
+    images = read_arrays(inputs / "images.npz")["images"]
+    captions = pd.read_csv(inputs / "captions.tsv", sep="\t")
+    named = captions.assign(image=[write_image(image, inputs / "png") for image in images])
+    write_table(named, inputs / "named.tsv")
+    hub = options(inputs, encoder, captions=inputs / "named.tsv", images=inputs / "png")
+    hub = [text for k, v in zip(hub[1::2], hub[2::2], strict=True) if k[2:] not in DESK for text in (k, v)]
+    code, err = command("text_to_image/score_generations", *hub)
+    assert code == 0, err
+    scores = pd.read_parquet(inputs / "scores.parquet")
+    assert "nearest_training" not in scores and "two_models" not in scores
+    assert command(*options(inputs, encoder))[0] == 0
+    with_training = pd.read_parquet(inputs / "scores.parquet")
+    for name in ("pixel_distance", "bertscore_epistemic", "rouge1_aleatoric"):
+        np.testing.assert_array_equal(scores[name], with_training[name])
+    code, err = command("text_to_image/score_generations", *hub, "--idf")
+    assert code == 2 and "--idf needs --training" in err
+    (inputs / "png" / named["image"][3]).unlink()
+    code, err = command("text_to_image/score_generations", *hub)
+    assert code == 2 and f"there is no image {named['image'][3]}" in err

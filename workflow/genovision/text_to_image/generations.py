@@ -86,4 +86,6 @@ def read_generations(path: str | os.PathLike, prompts: list[str], label: str | o
     table = table.assign(place=table["id"].map(number)).sort_values(["place", "sample"], kind="stable")
     texts = table["caption"].tolist()
     groups = [texts[start : start + size] for start in range(0, len(texts), size)]
-    return Generations(groups, list(range(len(samples) // size)), size, table["row"].to_numpy().reshape(-1, size), files)
+    return Generations(
+        groups, list(range(len(samples) // size)), size, table["row"].to_numpy().reshape(-1, size), files
+    )
