@@ -25,6 +25,7 @@ DNA_LENGTH = config["dna"]["length"]
 STORIES = {  # system -> the story whose target it also answers to
     "epd_gendna": "promoters",
     **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
+    "deis_sn": "samplers",
 }
 # target -> its systems, of those that the configuration runs
 TARGETS = {
@@ -128,6 +129,51 @@ def smoothed():
     """Recipes of the width that the four systems look at, with their alpha."""
     recipes = config["classifiers"]["recipes"]
     return {recipe: recipes[recipe] for width, recipe, seed in MODELS if width == SCORED_WIDTH and seed == 0}
+
+
+def denoiser_name(denoiser):
+    """What the commands of the samplers call a denoiser: `bed:NAME` or a folder."""
+    return f"bed:{denoiser}" if denoiser in BEDS else f"results/samplers/denoisers/{denoiser}"
+
+
+def denoiser_files(denoiser):
+    """Files of a denoiser that was trained; a bed has none."""
+    names = [
+        "unet/diffusion_pytorch_model.safetensors",
+        "unet/config.json",
+        "scheduler/scheduler_config.json",
+        "denoiser.json",
+    ]
+    return [] if denoiser in BEDS else [f"{denoiser_name(denoiser)}/{name}" for name in names]
+
+
+def network_options(network):
+    """Options of samplers/train_denoiser for an entry of `samplers.networks`."""
+    renamed = {"ema": "ema-decay", "gpu": "processes"}
+    switches = {
+        "middle_attention": ("no-middle-attention", False),
+        "flip": ("no-flip", False),
+        "scale_shift": ("scale-shift", True),
+    }
+    options = []
+    for key, value in network.items():
+        if key in switches:
+            name, when = switches[key]
+            options += [f"--{name}"] if value is when else []
+        elif key != "images":
+            values = value if isinstance(value, list) else [max(1, value) if key == "gpu" else value]
+            options.append(option(renamed.get(key, key.replace("_", "-")), values))
+    return " ".join(filter(None, options))
+
+
+def noises(purpose, denoiser):
+    """How many noises a denoiser gets for a purpose: beds cost nothing, networks do."""
+    return config["samplers"]["noises"][purpose][denoiser in NETWORKS]
+
+
+def gpus(denoiser):
+    """GPUs that a denoiser is trained on; 0 for a bed."""
+    return NETWORKS[denoiser]["gpu"] if denoiser in NETWORKS else 0
 
 
 def systems():

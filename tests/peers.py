@@ -13,7 +13,7 @@ _library = None  # keeps the operators' names registered
 
 def peer(name: str) -> ModuleType:
     """The module of this dotted name, with empty stand-ins for the packages above it; skips the test where the library is not installed."""
-    _mend_torchvision()
+    mend_torchvision()
     parts, path = name.split("."), None
     for depth in range(1, len(parts)):
         package = ".".join(parts[:depth])
@@ -27,7 +27,7 @@ def peer(name: str) -> ModuleType:
     return pytest.importorskip(name)
 
 
-def _mend_torchvision() -> None:
+def mend_torchvision() -> None:
     """Where torchvision is there but its compiled part is not (it wants CUDA, torch is a CPU build), name its operators for it.
 
     torchmetrics, below torch-uncertainty, imports torchvision if it is installed at all.

@@ -9,6 +9,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -19,6 +20,16 @@ from genovision.atomic import replacing
 from genovision.errors import InputError
 
 KEPT = 2  # checkpoints in a folder: the newest, and the one before it
+
+
+def fingerprint(network: nn.Module, facts: dict, *arrays: np.ndarray) -> str:
+    """What a checkpoint must share with a run to be taken up by it: architecture, recipe (facts), data, torch and its number of threads."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    digest.update(repr([(name, tuple(t.shape)) for name, t in network.state_dict().items()]).encode())
+    digest.update(f"{torch.__version__} {torch.get_num_threads()}".encode())
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], path: str | os.PathLike) -> None:
@@ -66,8 +77,10 @@ def restore(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[
     for name, parameter in network.named_parameters():
         prefix = f"optimizer.{name}."
         found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        if found:
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in found.items()}
+        if found:  # Adam's count of steps, a single number, belongs on the CPU
+            optimizer.state[parameter] = {
+                key: value.to(parameter.device) if value.ndim else value for key, value in found.items()
+            }
 
 
 def save(folder: Path, step: int, tensors: dict[str, torch.Tensor], facts: dict) -> None:
