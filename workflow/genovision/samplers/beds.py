@@ -5,6 +5,7 @@ a network, `bed(x, t)` with the network time t = T tau - 1 (fractions are right)
 probability-flow equation dv/drho = eps with v = x / sqrt(A), rho = sqrt((1 - A) / A), A = alpha-bar.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,32 +55,35 @@ class Bed:
     def __call__(self, x: torch.Tensor, t: torch.Tensor | float) -> torch.Tensor:
         """The noise in x (batch, *shape) at network time t (one, or one per sample); float64 inside, the dtype of x out."""
         times = torch.as_tensor(t, dtype=torch.float64).detach().cpu().numpy()
-        level = torch.from_numpy(np.asarray(self.alpha_bar((times + 1) / self.steps)))
-        return self.noise(x, level)
+        return self.noise(x, self.alpha_bar((times + 1) / self.steps))
 
     def noise(self, x: torch.Tensor, alpha_bar: torch.Tensor | float) -> torch.Tensor:
         """E[noise | x] at a given alpha-bar (one, or one per sample), by the posterior weights of the components."""
-        a = torch.as_tensor(alpha_bar, dtype=torch.float64)
-        a = a.reshape(a.shape + (1,) * (x.ndim - a.ndim)) if a.ndim else a
-        value = x.double()
-        sigma = torch.sqrt(1 - a)
-        scaled, logs = [], []
-        for weight, mean, scale in zip(self.weights, self.means, self.scales, strict=True):
-            variance = a * torch.from_numpy(scale) ** 2 + sigma**2
-            distance = value - torch.sqrt(a) * torch.from_numpy(mean)
-            scaled.append(distance / variance)
-            if len(self.weights) > 1:
-                logs.append(np.log(weight) - 0.5 * torch.log(variance) - 0.5 * distance * scaled[-1])
-        if len(scaled) == 1:
-            return (sigma * scaled[0]).to(x.dtype)
-        posterior = torch.softmax(torch.stack(logs), dim=0)
-        return (sigma * (posterior * torch.stack(scaled)).sum(0)).to(x.dtype)
+        level = np.asarray(alpha_bar, dtype=np.float64)
+        found = self._noise(x.detach().cpu().double().numpy(), level)
+        return torch.from_numpy(found).to(device=x.device, dtype=x.dtype)
 
-    def solution(self, noise: torch.Tensor, tau: float = 0.0, steps: int = 2000) -> torch.Tensor:
+    def _noise(self, x: npt.NDArray[np.float64], level: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        a = level.reshape(level.shape + (1,) * (x.ndim - level.ndim)) if level.ndim else level
+        variances = [a * scale**2 + (1 - a) for scale in self.scales]
+        distances = [x - np.sqrt(a) * mean for mean in self.means]
+        if len(variances) == 1:
+            return np.sqrt(1 - a) * distances[0] / variances[0]
+        ratios = [distance / variance for distance, variance in zip(distances, variances, strict=True)]
+        logs = [
+            np.log(weight) - 0.5 * (np.log(variance) + distance * ratio)
+            for weight, variance, distance, ratio in zip(self.weights, variances, distances, ratios, strict=True)
+        ]
+        highest = np.maximum.reduce(logs)
+        posterior = [np.exp(log - highest) for log in logs]
+        total = sum(weight * ratio for weight, ratio in zip(posterior, ratios, strict=True))
+        return np.sqrt(1 - a) * total / sum(posterior)
+
+    def solution(self, noise: torch.Tensor, tau: float = 0.0, steps: int = 500) -> torch.Tensor:
         """Where the flow that starts at x(1) = noise stands at tau, float64.
 
-        Gaussians: closed form, x(tau) = sqrt(A) m + spread(tau) / spread(1) (x(1) - sqrt(A(1)) m). Mixtures: classical Runge-Kutta of order 4
-        on `steps` intervals, even in asinh(rho / 0.05): even in log rho where the noise is large, even in rho where it vanishes.
+        Gaussians: closed form, x(tau) = sqrt(A) m + spread(tau) / spread(1) (x(1) - sqrt(A(1)) m). Mixtures: classical Runge-Kutta of
+        order 4 on `steps` intervals, even in asinh(rho / 0.05): in log rho where the noise is large, in rho where it vanishes.
         """
         start, end = (float(self.alpha_bar(np.float64(at))) for at in (1.0, tau))
         x = noise.double()
@@ -92,18 +96,18 @@ class Bed:
         grid = knee * np.sinh(np.linspace(np.arcsinh(rho[0] / knee), np.arcsinh(rho[1] / knee), steps + 1))
         grid[[0, -1]] = rho
 
-        def slope(v: torch.Tensor, at: float) -> torch.Tensor:
+        def slope(v: npt.NDArray[np.float64], at: float) -> npt.NDArray[np.float64]:
             a = 1 / (1 + at**2)
-            return self.noise(a**0.5 * v, a)
+            return self._noise(a**0.5 * v, np.float64(a))
 
-        v = x / start**0.5
-        for here, there in zip(grid[:-1], grid[1:], strict=True):
+        v = x.numpy() / start**0.5
+        for here, there in itertools.pairwise(grid.tolist()):
             h, middle = there - here, (here + there) / 2
             first = slope(v, here)
             second = slope(v + h / 2 * first, middle)
             third = slope(v + h / 2 * second, middle)
             v = v + h / 6 * (first + 2 * second + 2 * third + slope(v + h * third, there))
-        return end**0.5 * v
+        return torch.from_numpy(end**0.5 * v)
 
 
 def _isotropic() -> tuple:

@@ -40,7 +40,15 @@ PEERS = (
     "deis-best",
 )
 # published at degree 2 and 3, then its options chosen, then each extension by itself, then whatever is best together
-OURS = ("deis-sn-tab2", "deis-sn-tab3", "deis-sn-best", "deis-sn+grid", "deis-sn+affine", "deis-sn+first-step", "deis-sn+all")
+OURS = (
+    "deis-sn-tab2",
+    "deis-sn-tab3",
+    "deis-sn-best",
+    "deis-sn+grid",
+    "deis-sn+affine",
+    "deis-sn+first-step",
+    "deis-sn+all",
+)
 # peers on grids that were polished for them on validation noise, which no library does: how much of a lead is the grid's
 ON_OUR_GRIDS = ("deis-3+grid", "dpm++2m+grid", "unipc-2+grid", "ipndm+grid")
 # their noise is drawn anew on the way, so the distance to the solution from the same noise says nothing about them
@@ -133,7 +141,9 @@ def settings(family: str, level: int = 2) -> list[Setting]:
         raise InputError(f"there is no sampler {family!r}; the samplers are {', '.join(PEERS + OURS)}.")
     if level not in (0, 1, 2):
         raise InputError(f"level {level} of settings: give 0 (defaults), 1 (a short list) or 2 (all).")
-    found = _own_settings(family, level) if family in OURS or family[:8] == "deis-tab" else _peer_settings(family, level)
+    found = (
+        _own_settings(family, level) if family in OURS or family[:8] == "deis-tab" else _peer_settings(family, level)
+    )
     return found[:1] if level == 0 else found
 
 
@@ -157,7 +167,9 @@ def _peer_settings(family: str, level: int) -> list[Setting]:
         orders = [{"solver_order": order} for order in ((4, 3, 2) if full else (4, 3))]
         variables = [{"interpolation_variable": v} for v in (("rho",) if family == "rhoab" else ("t", "log_rho"))]
         return _product(family, orders, variables, _grids(*OWN_GRIDS) if full else _grids("quadratic"))
-    spacings = [{"grid": "library", "timestep_spacing": s} for s in (("linspace", "trailing") if full else ("linspace",))]
+    spacings = [
+        {"grid": "library", "timestep_spacing": s} for s in (("linspace", "trailing") if full else ("linspace",))
+    ]
     if full:
         spacings += [{"grid": "library", key: True} for key in ("use_karras_sigmas", "use_exponential_sigmas")]
         spacings += [{"grid": "library", "use_lu_lambdas": True}] if family.startswith("dpm") else []
@@ -167,11 +179,22 @@ def _peer_settings(family: str, level: int) -> list[Setting]:
     ends = [{"final_sigmas_type": "zero"}, {"final_sigmas_type": "sigma_min"}]
     kinds: list[dict] = [{}]
     if full:
-        kinds += [{"solver_type": "heun"}] if family == "dpm++2m" else [{"solver_type": "bh1"}] if family[:5] == "unipc" else []
+        kinds += (
+            [{"solver_type": "heun"}]
+            if family == "dpm++2m"
+            else [{"solver_type": "bh1"}]
+            if family[:5] == "unipc"
+            else []
+        )
     found = _product(family, spacings + replaced, lowering, ends if full else ends[:1], kinds)
     if family.startswith("unipc"):
-        # at full order the library's step to sigma 0 divides by zero: no number, or an exception
-        found = [s for s in found if s.options["lower_order_final"] or s.options["final_sigmas_type"] != "zero"]
+        # at full order, or with bh1, the library's step to sigma 0 divides by zero: no number, or an exception
+        found = [
+            setting
+            for setting in found
+            if setting.options["final_sigmas_type"] != "zero"
+            or (setting.options["lower_order_final"] and "solver_type" not in setting.options)
+        ]
     return found
 
 
@@ -183,7 +206,10 @@ _PUBLISHED_SN = _PUBLISHED | {"normalizer": "scalar", "gamma": 1.0, "clip": 0.00
 
 def coordinates(family: str, level: int) -> dict[str, list[dict]]:
     """The options of a family that are searched one at a time, each with the changes to try; empty for a family that is listed in full."""
-    if family not in ("deis-sn-best", "deis-sn+grid", "deis-sn+affine", "deis-sn+first-step", "deis-sn+all") or level == 0:
+    if (
+        family not in ("deis-sn-best", "deis-sn+grid", "deis-sn+affine", "deis-sn+first-step", "deis-sn+all")
+        or level == 0
+    ):
         return {}
     full = level == 2
     gammas = (0.25, 0.5, 0.75, 1.0, 1.25) if full else (0.5, 1.0)
@@ -214,6 +240,7 @@ def starts(family: str, level: int) -> list[Setting]:
     }.get(family, {})
     begin = [_PUBLISHED_SN | {"solver_order": 4, "clip": 0.0} | extra]
     if level == 2:
+        begin.append(begin[0] | {"solver_order": 3})
         begin += [begin[0] | {"solver_order": order, "interpolation_variable": "log_rho"} for order in (3, 2)]
     return [Setting(family, _name(family, options), options) for options in begin]
 
@@ -232,17 +259,21 @@ def _own_settings(family: str, level: int) -> list[Setting]:
 
 
 def time_grid(name: str, steps: int, schedule, end: float = 0.0) -> npt.NDArray[np.float64]:
-    """tau_N = 1 > ... > tau_0 = end, shape (steps + 1,), for grids that are put in a library's place."""
+    """tau_N = 1 > ... > tau_0 = end, shape (steps + 1,), for grids that are put in a library's place.
+
+    No node that is evaluated lies below the first training time, 1 / T: of what is below the network knows nothing.
+    """
+    lowest = 1 / len(schedule.betas)
     if name in ("linear", "quadratic", "cubic"):
         power = {"linear": 1, "quadratic": 2, "cubic": 3}[name]
         tau = np.linspace(1, 0, steps + 1) ** power
-        if end > 0:
-            # the last node moves up; where the one before it is already lower, the whole grid does
-            tau = np.linspace(1, end ** (1 / power), steps + 1) ** power if tau[-2] <= end else tau
-            tau[-1] = end
+        tau[-1] = end
+        if end > 0 and tau[-2] <= end:
+            return np.append(np.linspace(1, end ** (1 / power), steps + 1)[:-1] ** power, end)
+        if end == 0 and tau[-2] < lowest:
+            return np.append(np.linspace(1, lowest ** (1 / power), steps) ** power, end)
         return tau
     if name in ("karras", "logsnr"):
-        lowest = 1 / len(schedule.betas)
         edges = schedule.rho(np.array([1.0, lowest]))
         # with an end above zero the last node is the end; else the nodes reach the lowest trained time and a last step goes to zero
         count = steps if end > 0 else steps - 1
@@ -405,7 +436,7 @@ def _as_noise(output: torch.Tensor, x: torch.Tensor, alpha_bar: float, predictio
 
 
 def _sample_ipndm(setting, denoise, noise, nfe, config, seed, statistics):
-    """Improved PNDM (Zhang & Chen 2023, appendix): DDIM's step with the even-grid weights of Adams and Bashforth on the last predictions."""
+    """Improved PNDM (Zhang & Chen 2023, appendix): DDIM's step with even-grid Adams-Bashforth weights on the last predictions."""
     schedule = schedule_of(config)
     tau = np.array(times_of(setting, nfe, config))
     levels, rho, times = schedule.alpha_bar(tau), schedule.rho(tau), _times(tau, schedule)
@@ -430,7 +461,9 @@ def times_of(setting: Setting, nfe: int, config: Mapping[str, object]) -> list[f
     return time_grid(str(setting.options["grid"]), intervals, schedule, end).tolist()
 
 
-def scheduler_for(setting: Setting, nfe: int, config: Mapping[str, object], statistics: Mapping[str, Mapping[str, object]]):
+def scheduler_for(
+    setting: Setting, nfe: int, config: Mapping[str, object], statistics: Mapping[str, Mapping[str, object]]
+):
     """The DEISSNScheduler of a setting of ours, its times not yet set."""
     from genovision.samplers import DEISSNScheduler
 
@@ -440,10 +473,16 @@ def scheduler_for(setting: Setting, nfe: int, config: Mapping[str, object], stat
         "interpolation_variable": options.get("interpolation_variable", "t"),
         "normalizer_clip": options.get("clip", 0.0),
     }
-    wanted = [kind for kind in (options.get("normalizer", "none"), "affine" if options.get("affine") else "none") if kind != "none"]
+    wanted = [
+        kind
+        for kind in (options.get("normalizer", "none"), "affine" if options.get("affine") else "none")
+        if kind != "none"
+    ]
     for kind in wanted:
         if kind not in statistics:
-            raise InputError(f"sampler {setting.name} needs the statistics {kind!r} of the denoiser; collect them first.")
+            raise InputError(
+                f"sampler {setting.name} needs the statistics {kind!r} of the denoiser; collect them first."
+            )
         found |= statistics[kind]
     if options.get("normalizer", "none") != "none":
         found["normalizer_exponent"] = options["gamma"]

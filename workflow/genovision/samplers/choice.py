@@ -11,10 +11,22 @@ import numpy as np
 import pandas as pd
 
 from genovision.errors import InputError
-from genovision.samplers.catalogue import ON_OUR_GRIDS, OURS, PEERS, STOCHASTIC, Setting, coordinates, settings, starts, times_of
+from genovision.samplers.catalogue import (
+    ON_OUR_GRIDS,
+    OURS,
+    PEERS,
+    STOCHASTIC,
+    Setting,
+    coordinates,
+    settings,
+    starts,
+    times_of,
+)
 from genovision.samplers.statistics import Trace, affine_config
 from genovision.samplers.time_grids import STATE_DEGREE, polish, search
 
+EXACT = 1e-10  # an error below it leaves nothing to improve
+POLISHED = 4  # starts of `polished_family`
 COLUMNS = ["nfe", "family", "name", "rmse", "evaluations", "setting"]
 
 
@@ -24,7 +36,10 @@ def candidates(level: int) -> dict[str, list[Setting]]:
 
 
 def coordinate_search(
-    first: Sequence[Setting], options: Mapping[str, Sequence[Mapping[str, object]]], error: Callable[[Setting], float], sweeps: int = 3
+    first: Sequence[Setting],
+    options: Mapping[str, Sequence[Mapping[str, object]]],
+    error: Callable[[Setting], float],
+    sweeps: int = 3,
 ) -> list[tuple[Setting, float]]:
     """Improve one option at a time from each of `first`, sweep after sweep until none helps; returns all settings tried with their errors.
 
@@ -55,7 +70,7 @@ def coordinate_search(
 
 
 def from_trace(trace: Trace) -> dict[str, dict]:
-    """What `catalogue.run` needs of a denoiser, as fragments of DEISSNScheduler's configuration: scalar and pixel normaliser, linear terms."""
+    """What `catalogue.run` needs of a denoiser, as fragments of DEISSNScheduler's configuration: normalisers, linear terms."""
     times = trace.times.tolist()
 
     def normalizer(values: np.ndarray) -> dict:
@@ -72,7 +87,8 @@ def from_trace(trace: Trace) -> dict[str, dict]:
 class Searched:
     """Time grids searched on stored paths (`time_grids.search`) for the options of a setting, once for all numbers of evaluations.
 
-    The options are rounded to those that move the grid: the normaliser is none or the scalar, the degree at most two. `polished` does the rest.
+    The options are rounded to those that move the grid: no normaliser or the scalar one, a degree of two at most; `polished` does
+    the rest. About a second for each set of options.
     """
 
     def __init__(self, trace: Trace, numbers: Sequence[int]) -> None:
@@ -93,12 +109,15 @@ class Searched:
         )
         if key not in self.found:
             *kind, degree = key
-            self.found[key] = search(self.trace.path(*kind), self.numbers, degree, refine=False)
+            self.found[key] = search(self.trace.path(*kind), self.numbers, degree)
         return setting.changed(times=self.found[key][nfe])
 
 
 def search_family(
-    family: str, level: int, error: Callable[[Setting], float], resolve: Callable[[Setting], Setting] = lambda setting: setting
+    family: str,
+    level: int,
+    error: Callable[[Setting], float],
+    resolve: Callable[[Setting], Setting] = lambda setting: setting,
 ) -> list[tuple[Setting, float]]:
     """All settings of a family that were tried, with their errors: the full list of a peer, a coordinate search for DEIS-SN.
 
@@ -108,46 +127,68 @@ def search_family(
     if options:
         tried = coordinate_search(starts(family, level), options, lambda setting: error(resolve(setting)))
         return [(resolve(setting), value) for setting, value in tried]
-    found = [(setting, error(setting)) for setting in settings(family, level)]
+    found = [(setting, error(setting)) for setting in map(resolve, settings(family, level))]
     return [(setting, value if np.isfinite(value) else float("inf")) for setting, value in found]
 
 
 def polished(
+    begin: Setting, nfe: int, error: Callable[[Setting], float], trials: int, config: Mapping[str, object]
+) -> tuple[Setting, float]:
+    """A setting with its grid, then called `polished`, improved on the error itself (`time_grids.polish`) in about `trials` runs."""
+    measured: dict[tuple[float, ...], tuple[Setting, float]] = {}
+
+    def measure(times: list[float]) -> float:
+        other = begin.changed(grid="polished", times=[float(t) for t in times])
+        value = error(other)
+        value = value if np.isfinite(value) else float("inf")
+        measured[tuple(times)] = (other, value)
+        return value
+
+    times = times_of(begin, nfe, config)
+    polish(times, measure, max(1, round(trials / (2 * max(1, len(times) - 2)))))
+    return min(measured.values(), key=lambda pair: pair[1])
+
+
+def polished_family(
+    family: str,
     tried: Sequence[tuple[Setting, float]],
     nfe: int,
+    level: int,
     error: Callable[[Setting], float],
-    rounds: int,
+    trials: int,
     config: Mapping[str, object],
-    most: int = 2,
-    family: str | None = None,
 ) -> list[tuple[Setting, float]]:
-    """The best `most` settings with their grids improved on the error itself (`time_grids.polish`), as new settings with grid `polished`.
+    """Settings of DEIS-SN on polished grids, begun from the best that was tried; at level 2 from the best of four polynomials.
 
-    family: the row they belong to, if not that of the settings. Settings on a library's own grid are left out: it has no times to move.
+    There, each start is polished, its other options are searched on the grid found, and the grid is polished again.
     """
-    found: list[tuple[Setting, float]] = []
     ranked = sorted(tried, key=lambda pair: (pair[1], pair[0].to_json()))
-    for setting, _ in [pair for pair in ranked if pair[0].options.get("grid") != "library"][:most]:
-        begin = setting if family is None else Setting(family, setting.name, setting.options)
-        measured: dict[tuple[float, ...], tuple[Setting, float]] = {}
-
-        def measure(times: list[float], begin: Setting = begin, measured: dict = measured) -> float:
-            other = begin.changed(grid="polished", times=[float(t) for t in times])
-            value = error(other)
-            value = value if np.isfinite(value) else float("inf")
-            measured[tuple(times)] = (other, value)
-            return value
-
-        polish(times_of(setting, nfe, config), measure, rounds)
-        found.append(min(measured.values(), key=lambda pair: pair[1]))
+    if ranked[0][1] < EXACT:
+        return []
+    begin: dict[tuple, Setting] = {}
+    for setting, _ in ranked:
+        begin.setdefault((setting.options["interpolation_variable"], setting.options["solver_order"]), setting)
+    if level < 2:
+        return [polished(ranked[0][0], nfe, error, trials, config)]
+    # a free first step has a grid of its own length
+    others = {k: changes for k, changes in coordinates(family, level).items() if k not in ("grid", "first_step")}
+    found: list[tuple[Setting, float]] = []
+    for setting in list(begin.values())[:POLISHED]:
+        best = polished(setting, nfe, error, trials, config)
+        times = best[0].options["times"]
+        changes = {name: [change | {"times": times} for change in options] for name, options in others.items()}
+        again = coordinate_search([best[0]], changes, error, sweeps=1)
+        again = min(again, key=lambda pair: (pair[1], pair[0].to_json()))
+        found += [best, again, polished(again[0], nfe, error, trials, config)]
     return found
 
 
 def choose(table: pd.DataFrame) -> dict[str, dict[str, dict]]:
     """{nfe: {row: setting}}: of every family the setting with the smallest error, `best-peer` and `best-ours` over all of them.
 
-    table: columns nfe, family, rmse, setting (JSON) and any others. A tie goes to the setting whose JSON sorts first, so the order of rows does not
-    matter. Stochastic samplers have no error; theirs is the first setting tried. Raises InputError for an empty table or missing columns.
+    table: columns nfe, family, rmse, setting (JSON) and any others. A tie goes to the setting whose JSON sorts first, so the order of
+    rows does not matter; what failed is left out. Stochastic samplers have no error; theirs is the first setting tried. Raises
+    InputError for an empty table or missing columns.
     """
     missing = [column for column in ("nfe", "family", "rmse", "setting") if column not in table.columns]
     if missing:
@@ -159,11 +200,9 @@ def choose(table: pd.DataFrame) -> dict[str, dict[str, dict]]:
         rows = rows.sort_values(["rmse", "setting"], na_position="last", kind="stable")
         found: dict[str, dict] = {}
         for family in PEERS + OURS + ON_OUR_GRIDS:
-            of_family = rows[rows.family == family]
+            of_family = rows[(rows.family == family) & np.isfinite(rows.rmse)]
             if family in STOCHASTIC:
                 of_family = table[(table.nfe == nfe) & (table.family == family)]
-            elif of_family.rmse.notna().any() and not np.isfinite(of_family.rmse.iloc[0]):
-                of_family = of_family.iloc[:0]
             if not of_family.empty:
                 found[family] = json.loads(of_family.setting.iloc[0])
         for name, families in (("best-peer", PEERS), ("best-ours", OURS)):
@@ -187,15 +226,10 @@ def chosen_settings(chosen: Mapping[str, Mapping[str, object]]) -> dict[int, dic
         raise InputError("the chosen settings are no {nfe: {row: setting}}; make them with choose_settings.") from error
 
 
-def mean_square(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Mean squared error of each sample, (batch,), float64; both (batch, *shape)."""
-    difference = np.asarray(x, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
-    return np.square(difference).reshape(len(difference), -1).mean(axis=1)
-
-
 def as_table(rows: Iterable[tuple[int, Setting, float, int]]) -> pd.DataFrame:
     """(nfe, setting, rmse, evaluations) as the table that `choose` reads."""
     found = [
-        [nfe, setting.family, setting.name, rmse, evaluations, setting.to_json()] for nfe, setting, rmse, evaluations in rows
+        [nfe, setting.family, setting.name, rmse, evaluations, setting.to_json()]
+        for nfe, setting, rmse, evaluations in rows
     ]
     return pd.DataFrame(found, columns=COLUMNS)

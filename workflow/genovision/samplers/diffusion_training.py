@@ -1,4 +1,4 @@
-"""Training of denoisers as in DDPM (Ho et al. 2020): mean squared error of the noise, AdamW, averaged weights, resumable bit for bit.
+"""Training of denoisers as in DDPM (Ho et al. 2020): mean squared error, AdamW, averaged weights, resumable bit for bit.
 
 Everything random at a step is drawn from (seed, step) or (seed, epoch), so a run that is killed and taken up from its newest checkpoint
 gives the weights of the uninterrupted run. Precision and devices are accelerate's: bf16, fp16 and several GPUs on CUDA, float32 on a CPU.
@@ -21,8 +21,10 @@ from torch.nn import functional
 from genovision import checkpoints
 from genovision.errors import InputError
 from genovision.samplers.denoisers import encode
+from genovision.samplers.schedules import make_betas
 
 SCHEDULES = ("constant", "cosine")
+PREDICTIONS = ("epsilon", "v_prediction")
 TIMES = ("stratified", "independent")
 PRECISIONS = ("float32", "bf16", "fp16")
 _MEMORY = 0.98  # of the running mean of the training loss: about 50 steps
@@ -32,6 +34,8 @@ _MEMORY = 0.98  # of the running mean of the training loss: about 50 steps
 class Recipe:
     """How a denoiser is trained; the defaults are those of DEIS-SN's authors but for `times`.
 
+    prediction_type:  epsilon, the noise, or v_prediction, sqrt(a) noise - sqrt(1 - a) x_0 (Salimans & Ho 2022): near T, where an error of
+                      the noise is an error of x_0 many times as large, it asks for x_0, and short training gets further with it
     schedule:         constant, or cosine down to 0; both rise linearly over the first `warmup` share of the steps
     ema_decay:        of the averaged weights, which are what is kept; with `ema_warmup` at most (1 + step) / (10 + step)
     times:            stratified (one in each of `batch` equal parts of the T times, which varies the loss less) or independent
@@ -41,6 +45,7 @@ class Recipe:
 
     steps: int
     batch: int = 256
+    prediction_type: str = "epsilon"
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
     beta2: float = 0.999
@@ -58,10 +63,13 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        if self.schedule not in SCHEDULES or self.times not in TIMES:
-            raise InputError(
-                f"schedule {self.schedule!r} and times {self.times!r}: choose one of {', '.join(SCHEDULES)} and one of {', '.join(TIMES)}."
-            )
+        for name, value, known in (
+            ("schedule", self.schedule, SCHEDULES),
+            ("times", self.times, TIMES),
+            ("prediction", self.prediction_type, PREDICTIONS),
+        ):
+            if value not in known:
+                raise InputError(f"{name} {value!r}: choose one of {', '.join(known)}.")
         if min(self.steps, self.batch, self.training_steps, self.patch) < 1 or self.seed < 0:
             raise InputError(
                 f"steps {self.steps}, batch {self.batch}, training steps {self.training_steps} and patch {self.patch} must be 1 or more, "
@@ -100,15 +108,15 @@ def ema_decay(step: int, recipe: Recipe) -> float:
 
 def alphas_bar(recipe: Recipe) -> npt.NDArray[np.float64]:
     """(T,): what is left of the image's variance after each training step."""
-    return np.cumprod(1 - np.linspace(recipe.beta_start, recipe.beta_end, recipe.training_steps))
+    return np.cumprod(1 - make_betas(recipe.training_steps, recipe.beta_start, recipe.beta_end))
 
 
 class Noised(NamedTuple):
-    """x (B, C, H, W) = sqrt(a) x_0 + sqrt(1 - a) noise at whole times t (B,)."""
+    """x (B, C, H, W) = sqrt(a) x_0 + sqrt(1 - a) noise at whole times t (B,), and what the model is to say of it."""
 
     x: torch.Tensor
     t: torch.Tensor
-    noise: torch.Tensor
+    target: torch.Tensor
 
 
 class Batches:
@@ -158,7 +166,9 @@ def noised(
     clean = encode(images, recipe.patch)
     noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32))
     kept = torch.from_numpy(alphas[times])[:, None, None, None]
-    return Noised(kept.sqrt().float() * clean + (1 - kept).sqrt().float() * noise, torch.from_numpy(times), noise)
+    signal, spread = kept.sqrt().float(), (1 - kept).sqrt().float()
+    target = noise if recipe.prediction_type == "epsilon" else signal * noise - spread * clean
+    return Noised(signal * clean + spread * noise, torch.from_numpy(times), target)
 
 
 class HeldOut:
@@ -175,12 +185,12 @@ class HeldOut:
 
     @torch.no_grad()
     def loss(self, network: nn.Module) -> float:
-        """Mean squared error per number of the noise, of a network in evaluation mode."""
+        """Mean squared error per number of the target, of a network in evaluation mode."""
         device, total, count = next(network.parameters()).device, 0.0, 0
-        for x, t, noise in self.batches:
+        for x, t, target in self.batches:
             found = network(x.to(device, memory_format=torch.channels_last), t.to(device)).sample
-            total += float((found.float().cpu() - noise).double().square().sum())
-            count += noise.numel()
+            total += float((found.float().cpu() - target).double().square().sum())
+            count += target.numel()
         return total / count
 
 
@@ -301,10 +311,10 @@ def _step(
     torch.manual_seed((recipe.seed * 1_000_003 + step) * processes + process)  # for dropout
     for group in plain.param_groups:
         group["lr"] = learning_rate(step, recipe)
-    x, t, noise = (part[process::processes].to(accelerator.device) for part in batches.at(step))
+    x, t, target = (part[process::processes].to(accelerator.device) for part in batches.at(step))
     with accelerator.autocast():
         found = wrapped(x.contiguous(memory_format=torch.channels_last), t).sample
-    loss = functional.mse_loss(found.float(), noise)
+    loss = functional.mse_loss(found.float(), target)
     optimizer.zero_grad()
     accelerator.backward(loss)
     if recipe.clip_gradient:

@@ -19,8 +19,12 @@ BELOW = 4  # steps from the first training time to 0, where the network is asked
 
 @dataclass(frozen=True)
 class Denoiser:
-    """What the commands sample from: predict(x, t) with the network time t, the shape of one sample (channels first), decode of samples (batch, *shape)
-    to uint8 images (batch, H, W[, C]) or None, the configuration of the noise schedule, the dtype and device of samples, and the bed it is, if it is one."""
+    """What the commands sample from.
+
+    predict(x, t): the model's output at network time t, on x's device. shape: of one sample, channels first. decode: of samples
+    (batch, *shape) to uint8 images (batch, H, W[, C]), or None. config: of the noise schedule and the prediction type. dtype: of
+    samples. bed: where the denoiser is one.
+    """
 
     predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     shape: tuple[int, ...]
@@ -35,15 +39,22 @@ def open_denoiser(name: str) -> Denoiser:
     if name.startswith("bed:"):
         bed = denoiser(name.removeprefix("bed:"))
         return Denoiser(bed, bed.shape, None, bed.scheduler_config, torch.float64, bed)
-    from genovision.samplers.denoisers import read_denoiser, read_scheduler_config
+    from genovision.samplers.denoisers import read_denoiser
 
     if not Path(name).is_dir():
         raise InputError(f"there is no denoiser {name}: give bed:NAME, or the folder that train_denoiser wrote.")
-    predict, shape, decode = read_denoiser(Path(name))
-    return Denoiser(predict, tuple(shape), decode, read_scheduler_config(Path(name)), torch.float32)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found = read_denoiser(name, device)
+
+    def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return found.denoise(x.to(device), t).to(x.device)
+
+    return Denoiser(predict, tuple(found.shape), found.decode, found.scheduler_config, torch.float32)
 
 
-def noises(purpose: str, seed: int, count: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> torch.Tensor:
+def noises(
+    purpose: str, seed: int, count: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
     """Standard normal (count, *shape), a stream of its own for each purpose and seed: what is chosen on `validation` never saw `test`.
 
     The first rows do not depend on how many are drawn.
@@ -59,8 +70,8 @@ def reference(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Solutions from `noise` at tau = 0 and at the first training time, tau = 1 / T, where some samplers end; both (batch, *shape).
 
-    A bed tells them (a mixture by 2000 Runge-Kutta steps). Otherwise DEIS of degree 3 in `steps` quadratic steps to 1 / T and four more to 0;
-    run it with twice the steps to learn its own error.
+    A bed tells them (a mixture by 500 Runge-Kutta steps). Otherwise DEIS of degree 3 in `steps` quadratic steps to 1 / T and four more
+    to 0; `reference_error` tells how far off that is.
     """
     if source.bed is not None:
         found = source.bed.solution(noise), source.bed.solution(noise, 1 / source.bed.steps)
@@ -75,6 +86,24 @@ def reference(
     return np.concatenate(ends), np.concatenate(firsts)
 
 
+def reference_error(
+    source: Denoiser, noise: torch.Tensor, solutions: tuple[npt.NDArray[np.float64], ...], steps: int, batch: int
+) -> npt.NDArray[np.float64]:
+    """Mean squared error (2, batch) of what `reference` gave for `noise`, at tau = 0 and 1 / T: against twice the steps."""
+    if source.bed is not None:
+        better = [source.bed.solution(noise, tau, steps=1000).numpy() for tau in (0.0, 1 / source.bed.steps)]
+    else:
+        parts = [solve(source, noise[i : i + batch], 2 * steps) for i in range(0, len(noise), batch)]
+        better = [np.concatenate(side) for side in zip(*parts, strict=True)]
+    return np.stack([mean_square(a, b) for a, b in zip(solutions, better, strict=True)])
+
+
+def mean_square(x: npt.ArrayLike, solution: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Mean squared error of each sample, (batch,), float64; both (batch, *shape)."""
+    difference = np.asarray(x, dtype=np.float64) - np.asarray(solution, dtype=np.float64)
+    return np.square(difference).reshape(len(difference), -1).mean(axis=1)
+
+
 def solve(source: Denoiser, noise: torch.Tensor, steps: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """One batch of `reference` by the high number of steps, for beds too."""
     from genovision.samplers import DEISSNScheduler
@@ -86,7 +115,10 @@ def solve(source: Denoiser, noise: torch.Tensor, steps: int) -> tuple[npt.NDArra
     upper[-1] = lowest
     grid = [*upper.tolist(), *(lowest * (np.arange(BELOW - 1, -1, -1) / BELOW) ** 2).tolist()]
     scheduler = DEISSNScheduler(
-        **schedule_options(source.config), solver_order=4, timestep_spacing="tabulated", time_grids={str(len(grid) - 1): grid}
+        **schedule_options(source.config),
+        solver_order=4,
+        timestep_spacing="tabulated",
+        time_grids={str(len(grid) - 1): grid},
     )
     scheduler.set_timesteps(len(grid) - 1)
     first = None

@@ -31,7 +31,7 @@ PER = ("all", "channel", "pixel")
 TIMES = 64  # kept of the pass, even in sqrt(tau)
 GROUPS = 32  # at most, of pixels that share coefficients in the Gram matrices
 BAND = 0.05  # of the log of what survives of an error: pixels within it are alike
-KEPT_BYTES = 2**28  # of paths held for the Gram matrices
+KEPT_BYTES = 2**26  # of paths held for the Gram matrices; copies on the way take five times as much
 MIN_SAMPLES = 2  # a regression needs two points
 
 
@@ -39,7 +39,8 @@ MIN_SAMPLES = 2  # a regression needs two points
 class Trace:
     """Statistics at n rising times tau > 0, over S samples of shape (*shape), D = prod(shape) pixels.
 
-    mean_abs_eps (n,): mean over samples and pixels of |eps|. mean_abs_score (n,): the same of |score| = |eps| / sigma. spread (n,):
+    mean_abs_eps (n,): mean over samples and pixels of |eps|. mean_abs_score (n,): the same of |score| = |eps| / sigma. abs_eps (n, K):
+    mean over pixels of |eps| of each of the K kept samples. spread (n,):
     standard deviation over samples of v = x / sqrt(A), root mean square over pixels. r (n, *shape): mean |eps| of each pixel. slope,
     intercept (n, *shape): least squares of eps on x for each pixel over samples, eps ~ slope x + intercept, within what the scheduler
     takes (see deis_sn). residual (n,): mean |eps - slope x - intercept|. group (*shape,): which of Q groups a pixel belongs to. gram,
@@ -53,6 +54,7 @@ class Trace:
     times: Floats
     mean_abs_eps: Floats
     mean_abs_score: Floats
+    abs_eps: Floats
     spread: Floats
     r: Floats
     slope: Floats
@@ -350,6 +352,7 @@ def summarise(times, x, eps, sums: _Sums, schedule, config: dict, facts: dict) -
         times=np.asarray(times, dtype=np.float64),
         mean_abs_eps=mean,
         mean_abs_score=mean / np.sqrt(1 - a),
+        abs_eps=np.abs(eps).mean(axis=-1),
         spread=np.sqrt((variance / a.reshape(-1, *(1,) * len(shape))).reshape(n, -1).mean(axis=1)),
         r=r,
         slope=slope,
@@ -385,20 +388,22 @@ def _groups(survive: Floats, most: int = GROUPS) -> npt.NDArray[np.int64]:
     return np.unique(band, return_inverse=True)[1].astype(np.int64)
 
 
-NODES = 8  # Gauss-Legendre, on each interval between kept times
+NODES = 12  # Gauss-Legendre, on each interval between kept times
 
 
 def _quadrature(schedule, times: Floats) -> tuple[Floats, Floats]:
     """(tau, weight), both (n, NODES): sum of weight f(tau) is the integral of f d rho over the n intervals from 0 to times[0], and on.
 
-    In z = sqrt(tau), where rho is smooth down to its zero.
+    In sqrt(tau), where rho is smooth down to its zero; in the first interval in tau^(1/8), which tames log rho there.
     """
-    z = np.sqrt(np.concatenate([[0.0], times]))
+    power = np.full(len(times), 2.0)
+    power[0] = 8
+    low, high = np.concatenate([[0.0], times[:-1]]) ** (1 / power), times ** (1 / power)
     node, weight = _gauss(NODES)
-    half = np.diff(z)[:, None] / 2
-    at = z[:-1, None] + half * (1 + node)
-    tau = at**2
-    return tau, half * weight * 2 * at * np.asarray(schedule.rho_slope(tau))
+    half = (high - low)[:, None] / 2
+    at, power = low[:, None] + half * (1 + node), power[:, None]
+    tau = at**power
+    return tau, half * weight * power * at ** (power - 1) * np.asarray(schedule.rho_slope(tau))
 
 
 def _linear(schedule, times: Floats, slope: Floats, intercept: Floats):

@@ -11,6 +11,7 @@ Nodes count upwards in time: node 0 is tau_0, where sampling ends, node n is tau
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ class Path:
     def nodes(self) -> int:
         return len(self.times) - 1
 
-    @property
+    @cached_property
     def rows(self) -> npt.NDArray[np.intp]:
         """Row of the eps a solver has at nodes 1..n."""
         rows = np.arange(self.nodes)
@@ -87,12 +88,11 @@ def _shifted(moments: Floats, origin: Floats | float) -> Floats:
     return shifted
 
 
-def combination(path: Path, start: int, end: int, history: Sequence[int], w: Floats | None = None) -> Floats:
-    """(Q, m): coefficients over the Gram matrix's rows of one step's error in v, solver minus reference; w: its `weights`, if at hand."""
-    w = weights(path, start, end, history) if w is None else w
+def combination(path: Path, start: int, end: int, history: Sequence[int]) -> Floats:
+    """(Q, m): coefficients over the Gram matrix's rows of one step's error in v, solver minus reference."""
     c = np.zeros(path.gram.shape[:2])
     c[:, path.nodes + end : path.nodes + start] = -1.0
-    for column, node in zip(w.T, history, strict=True):
+    for column, node in zip(weights(path, start, end, history).T, history, strict=True):
         c[:, path.rows[node - 1]] -= column
     return c
 
@@ -103,22 +103,29 @@ def local_error(path: Path, start: int, end: int, history: Sequence[int]) -> flo
     return float(np.sqrt(max(np.einsum("qi,qij,qj->", c, path.gram, c), 0.0) / path.pixels))
 
 
-def predicted_error(path: Path, nodes: Sequence[int], degree: int) -> float:
+def predicted_error(path: Path, nodes: Sequence[int], degree: int, known: dict | None = None) -> float:
     """RMSE at the end of sampling along falling node indices, to first order in the errors made on the way.
 
     Errors of steps may cancel, and an error in v at a node changes the eps found there by `feedback` times it: exact for diagonal
-    Gaussians. The degree warms up from 0, as the scheduler's does.
+    Gaussians. The degree warms up from 0, as the scheduler's does. known: weights of steps met before, kept for the next call.
     """
-    nodes = list(nodes)
+    nodes, known, n = list(nodes), {} if known is None else known, path.nodes
     errors: dict[int, Floats] = {}  # of v at nodes passed, as combinations of the Gram matrix's rows
     error = np.zeros(path.gram.shape[:2])
     for k, (start, end) in enumerate(itertools.pairwise(nodes)):
         history = nodes[max(0, k - degree) : k + 1][::-1]
+        key = (end, *history)
+        if key not in known:
+            w = weights(path, start, end, history)
+            known[key] = w, w * path.feedback[:, history]
+        w, fed = known[key]
         errors[start] = error
-        w = weights(path, start, end, history)
-        error = error + combination(path, start, end, history, w)
-        for column, node in zip(w.T, history, strict=True):
-            error = error - (column * path.feedback[:, node])[:, None] * errors[node]
+        error = error.copy()
+        error[:, n + end : n + start] -= 1.0
+        for j, node in enumerate(history):
+            error[:, path.rows[node - 1]] -= w[:, j]
+            if k > j:  # the first node holds no error
+                error -= fed[:, j, None] * errors[node]
     return float(np.sqrt(max((error * (path.gram @ error[:, :, None])[:, :, 0]).sum(), 0.0) / path.pixels))
 
 
@@ -272,15 +279,15 @@ def _by_pair(first: Floats, one: list[Floats | None], steps: Sequence[int], n: i
 
 def descend(path: Path, nodes: Sequence[int], degree: int, sweeps: int = 50) -> list[int]:
     """Move one inner node at a time, by up to eight nodes, while that lowers `predicted_error` by more than a thousandth."""
-    nodes = list(nodes)
-    lowest = predicted_error(path, nodes, degree)
+    nodes, known = list(nodes), {}
+    lowest = predicted_error(path, nodes, degree, known)
     for _ in range(sweeps):
         before = lowest
         for k in range(1, len(nodes) - 1):
             for move in (-8, -4, -2, -1, 1, 2, 4, 8):
                 if nodes[k + 1] < nodes[k] + move < nodes[k - 1]:
                     other = [*nodes[:k], nodes[k] + move, *nodes[k + 1 :]]
-                    error = predicted_error(path, other, degree)
+                    error = predicted_error(path, other, degree, known)
                     if error < lowest:
                         nodes, lowest = other, error
         if lowest > 0.999 * before:

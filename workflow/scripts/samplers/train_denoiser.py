@@ -15,6 +15,7 @@ from genovision.errors import InputError
 from genovision.samplers.denoisers import build, scheduler_config, unet_config, write_denoiser
 from genovision.samplers.diffusion_training import (
     PRECISIONS,
+    PREDICTIONS,
     SCHEDULES,
     TIMES,
     Batches,
@@ -50,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     network.add_argument("--scale-shift", action="store_true", help="time scales and shifts normalised values")
     recipe = p.add_argument_group("recipe")
     recipe.add_argument("--steps", required=True, type=int, metavar="N", help="of the optimiser")
+    recipe.add_argument("--prediction", default="epsilon", help=f"{', '.join(PREDICTIONS)} (default epsilon)")
     recipe.add_argument(
         "--batch", type=int, default=256, metavar="B", help="images per step, over all processes (default 256)"
     )
@@ -94,6 +96,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return Recipe(
         steps=args.steps,
         batch=args.batch,
+        prediction_type=args.prediction,
         learning_rate=args.learning_rate,
         weight_decay=args.weight_decay,
         beta2=args.beta2,
@@ -164,7 +167,7 @@ def fit(args: argparse.Namespace) -> None:
             "recipe": recipe.to_json(),
         }
         write_table(pd.DataFrame(trained.curve), folder / "curve.tsv")
-        schedule = scheduler_config(recipe.training_steps, recipe.beta_start, recipe.beta_end)
+        schedule = scheduler_config(recipe.training_steps, recipe.beta_start, recipe.beta_end, recipe.prediction_type)
         write_denoiser(folder, trained.network, schedule, facts)
         checkpoints.clear(folder / "checkpoints")
         print(f"{args.name}: {facts['parameters']:,} parameters, held-out loss {end.held_out:.4f}")
