@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--points", required=True, metavar="TSV", help="of uncertainty/evaluate_cascades: coverages reached")
     p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples of the repeats (default 200)"
+        "--replicates", type=int, default=1000, metavar="R", help="bootstrap samples of the repeats (default 1000)"
     )
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument(

@@ -3,10 +3,10 @@
 import argparse
 
 from genovision.errors import InputError
+from genovision.resampling import Draws
 from genovision.tables import write_table
 from genovision.uncertainty.cascade_tables import Family, evaluate, summary
 from genovision.uncertainty.outputs import read_macs, read_members
-from genovision.uncertainty.resampled import Draws
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         "--sweep", required=True, metavar="WIDTH", help="the width for which windows of every size are tried"
     )
     p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
+        "--replicates", type=int, default=1000, metavar="R", help="bootstrap samples; 0 = no intervals (default 1000)"
     )
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--points", required=True, metavar="TSV", help="metric and MACs by task, system, width and OOD set")

@@ -5,10 +5,10 @@ import argparse
 import numpy as np
 
 from genovision.errors import InputError
+from genovision.resampling import Draws
 from genovision.tables import write_table
 from genovision.uncertainty.diversity_tables import evaluate, summary
 from genovision.uncertainty.outputs import read_members
-from genovision.uncertainty.resampled import Draws
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         help="a split (`test`, or an OOD set by its name) and the outputs of every seed's model on it",
     )
     p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
+        "--replicates", type=int, default=1000, metavar="R", help="bootstrap samples; 0 = no intervals (default 1000)"
     )
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--detection", required=True, metavar="TSV", help="AUROC and FPR@95 by OOD set, system and score")

@@ -6,8 +6,8 @@ import numpy as np
 
 from genovision.arrays import read_arrays
 from genovision.errors import InputError
+from genovision.resampling import Draws
 from genovision.tables import write_table
-from genovision.uncertainty.resampled import Draws
 from genovision.uncertainty.sirc_tables import COMBINED, SCORES, Scored, evaluate, summary
 
 
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         help="cost of an ID error; an OOD input costs 1 - B",
     )
     p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
+        "--replicates", type=int, default=1000, metavar="R", help="bootstrap samples; 0 = no intervals (default 1000)"
     )
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--separation", required=True, metavar="TSV", help="AUROC and FPR@95 by score and OOD set")

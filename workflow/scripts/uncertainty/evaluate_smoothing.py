@@ -3,9 +3,9 @@
 import argparse
 
 from genovision.errors import InputError
+from genovision.resampling import Draws
 from genovision.tables import write_table
 from genovision.uncertainty.outputs import read_members
-from genovision.uncertainty.resampled import Draws
 from genovision.uncertainty.smoothing import POWERS
 from genovision.uncertainty.smoothing_tables import Model, evaluate, summary
 
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         help="p among which logit normalisation chooses (default 2..10)",
     )
     p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
+        "--replicates", type=int, default=1000, metavar="R", help="bootstrap samples; 0 = no intervals (default 1000)"
     )
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--measures", required=True, metavar="TSV", help="accuracy, AURC and more by recipe and score")
