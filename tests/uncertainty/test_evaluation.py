@@ -399,7 +399,7 @@ def coverages(**by_width):
 
 
 def test_seconds_are_medians_of_repeats_timed_in_turn():
-    table, evidence = cascade_tables.compare_seconds(timings({"M": 1}), coverages(M=(0.5, 0.6)), 50, 0)
+    table, evidence = cascade_tables.compare_seconds(timings({"M": 1}), coverages(M=(0.5, 0.6)), Draws(50, 0))
     found = table.set_index("system")
     assert found.loc["window", "seconds"] == pytest.approx(1.22)
     assert found.loc["window", "against_ensemble"] == pytest.approx(1.22 / 2.02)
@@ -409,7 +409,7 @@ def test_seconds_are_medians_of_repeats_timed_in_turn():
 def test_seconds_are_held_against_a_single_model_of_equal_coverage():
     # M costs four times S; half-way in coverage is half-way in the logarithm of the cost, so twice S
     points = coverages(S=(0.6, 0.7), M=(0.8, 0.9))
-    _, evidence = cascade_tables.compare_seconds(timings({"S": 1, "M": 4}), points, 50, 0)
+    _, evidence = cascade_tables.compare_seconds(timings({"S": 1, "M": 4}), points, Draws(50, 0))
     assert set(evidence["group"]) == {"S"}
     assert set(evidence["side"]) == {"single", "window_cascade"}
     wide_ = evidence.pivot(index="replicate", columns="side", values="value")

@@ -368,9 +368,7 @@ def summary(points: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
-def compare_seconds(
-    seconds: pd.DataFrame, points: pd.DataFrame, replicates: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def compare_seconds(seconds: pd.DataFrame, points: pd.DataFrame, draws: Draws) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Medians over repeats, and evidence; the systems of a pair were timed in turn, so a replicate draws the same repeats of all of them.
 
     seconds: pair (a width), system (single, ensemble, window, single_threshold), repeat, images, share, seconds
@@ -382,7 +380,7 @@ def compare_seconds(
     rows, ledger, singles, windows = [], [], {}, {}
     for pair, some in seconds.groupby("pair", sort=False):
         taken = some.pivot(index="repeat", columns="system", values="seconds").dropna()
-        drawn = stream(seed, "repeats").integers(len(taken), size=(replicates, len(taken)))
+        drawn = stream(draws.seed, "repeats").integers(len(taken), size=(draws.replicates, len(taken)))
         drawn = np.vstack([np.arange(len(taken)), drawn])
         medians = {system: np.median(taken[system].to_numpy()[drawn], axis=1) for system in taken}
         for system in some["system"].unique():
@@ -397,6 +395,7 @@ def compare_seconds(
     selective = points[points["task"] == "sc"].set_index(["system", "width"])["value"]
     widths = [width for width in singles if ("single", width) in selective.index]
     widths.sort(key=lambda width: np.median(singles[width]))
+    replicates = draws.replicates
     for width in widths[:-1]:
         reached = np.full(replicates + 1, selective["window", width])
         family = np.repeat([[selective["single", other]] for other in widths], replicates + 1, axis=1)
