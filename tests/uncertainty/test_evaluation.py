@@ -406,6 +406,18 @@ def test_seconds_are_medians_of_repeats_timed_in_turn():
     assert evidence.empty  # there is no dearer model to be compared with
 
 
+def test_the_cascade_through_all_widths_is_timed_beside_them():
+    family = [("S+M", "family_cascade", r, 100, 0.3, 2.0 + r) for r in range(5)]
+    seconds = pd.concat([timings({"S": 1, "M": 4}), pd.DataFrame(family, columns=timings({}).columns)])
+    points = coverages(S=(0.6, 0.7), M=(0.8, 0.9))
+    table, evidence = cascade_tables.compare_seconds(seconds, points, Draws(50, 0))
+    row = table.set_index("system").loc["family_cascade"]
+    assert (row["pair"], row["seconds"]) == ("S+M", 4.0) and np.isnan(row["against_ensemble"])
+    pd.testing.assert_frame_equal(
+        evidence, cascade_tables.compare_seconds(timings({"S": 1, "M": 4}), points, Draws(50, 0))[1]
+    )
+
+
 def test_seconds_are_held_against_a_single_model_of_equal_coverage():
     # M costs four times S; half-way in coverage is half-way in the logarithm of the cost, so twice S
     points = coverages(S=(0.6, 0.7), M=(0.8, 0.9))

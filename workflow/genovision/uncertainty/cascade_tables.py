@@ -371,7 +371,8 @@ def summary(points: pd.DataFrame) -> pd.DataFrame:
 def compare_seconds(seconds: pd.DataFrame, points: pd.DataFrame, draws: Draws) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Medians over repeats, and evidence; the systems of a pair were timed in turn, so a replicate draws the same repeats of all of them.
 
-    seconds: pair (a width), system (single, ensemble, window, single_threshold), repeat, images, share, seconds
+    seconds: pair (a width, or all of them for family_cascade), system (single, ensemble, window, single_threshold, window_ood,
+             family_cascade), repeat, images, share, seconds
     points:  of `evaluate`: which coverage each width's single model and window cascade reach
     The evidence is the window cascade's time as a share of that of a single model of equal coverage, between the family's models as in
     `macs_at_coverage`; the dearest width has no dearer model to be compared with. The intervals are those of the timing alone.
@@ -385,13 +386,14 @@ def compare_seconds(seconds: pd.DataFrame, points: pd.DataFrame, draws: Draws) -
         medians = {system: np.median(taken[system].to_numpy()[drawn], axis=1) for system in taken}
         for system in some["system"].unique():
             one = some[some["system"] == system].iloc[0]
-            ratio = estimate(medians[system] / medians["ensemble"])
+            ratio = estimate(medians[system] / medians.get("ensemble", np.full(1 + draws.replicates, np.nan)))
             rows.append(
                 {"pair": pair, "system": system, "images": int(one["images"]), "share": float(one["share"])}
                 | {"seconds" if key == "value" else key: value for key, value in estimate(medians[system]).items()}
                 | {"against_ensemble": ratio["value"], "against_low": ratio["low"], "against_high": ratio["high"]}
             )
-        singles[str(pair)], windows[str(pair)] = medians["single"], medians["window"]
+        if "single" in medians:  # not the cascade through all widths, which has no ensemble of its own either
+            singles[str(pair)], windows[str(pair)] = medians["single"], medians["window"]
     selective = points[points["task"] == "sc"].set_index(["system", "width"])["value"]
     widths = [width for width in singles if ("single", width) in selective.index]
     widths.sort(key=lambda width: np.median(singles[width]))

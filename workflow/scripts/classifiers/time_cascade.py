@@ -14,7 +14,7 @@ from genovision.classifiers.image_sets import read_set
 from genovision.classifiers.outputs import read_model, refuse_untrained
 from genovision.errors import InputError
 from genovision.tables import write_table
-from genovision.uncertainty.cascade import SingleThreshold, Window
+from genovision.uncertainty.cascade import SingleThreshold, Window, fit_windows
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         nargs=4,
         metavar=("NAME", "MODEL", "MODEL", "NPZ"),
-        help="two models' folders, and the first one's outputs on the calibration set; once per pair",
+        help="two models' folders, and the first one's outputs on the calibration set; once per pair, cheapest first",
     )
     p.add_argument("--images", required=True, metavar="NPZ", help="images to classify (test)")
     p.add_argument("--half-width", type=float, default=0.1, metavar="X", help="of the window, as a share (default 0.1)")
@@ -64,6 +64,14 @@ def _systems(name: str, folders: list[str], path: str, args: argparse.Namespace)
     return {(name, system): stages for system, stages in found.items()}
 
 
+def _family(pairs: list[list[str]], risk: float, half_width: float) -> dict[tuple[str, str], tuple]:
+    """The cascade through the first models of all pairs, cheapest first, with a window after each, placed on their calibration outputs."""
+    networks = [read_model(Path(first))[0] for _, first, _, _ in pairs]
+    outputs = [read_arrays(path, ["logits", "labels"]) for *_, path in pairs]
+    windows = fit_windows([one["logits"] for one in outputs], outputs[0]["labels"], "sc", risk, half_width)
+    return {("+".join(name for name, *_ in pairs), "family_cascade"): (networks, [one.passes_on for one in windows])}
+
+
 def _score(system: str) -> str:
     return "energy" if system.endswith("_ood") else "msp"
 
@@ -91,5 +99,7 @@ def main(args: argparse.Namespace) -> None:
     systems = {}
     for name, first, second, path in args.pair:
         systems |= _systems(name, [first, second], path, args)
+    if len(args.pair) > 1:
+        systems |= _family(args.pair, args.risk, args.half_width)
     write_table(_measured(systems, images, args), args.out)
     print(f"{len(args.pair)} pairs, {args.repeats} repeats on {len(images)} images")
