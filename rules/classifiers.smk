@@ -125,6 +125,8 @@ rule write_outputs:
         "benchmarks/write_outputs/{width}/{recipe}/seed{seed}.jsonl"
     conda:
         "../envs/train.yaml"
+    # before more trainings: the longest table then fills a core beside them, not after them
+    priority: 1
     threads: config["classifiers"]["threads"]
     resources:
         mem_mb=2000,

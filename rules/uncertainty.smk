@@ -80,6 +80,8 @@ rule score_outputs:
         recipe=re.escape(SCORED[1]),
     conda:
         "../envs/evaluate.yaml"
+    # before more trainings: the longest table then fills a core beside them, not after them
+    priority: 1
     threads: 1
     resources:
         mem_mb=64000 if ARRAYS else 4000,
@@ -114,6 +116,8 @@ rule evaluate_sirc:
         "benchmarks/evaluate_sirc.jsonl"
     conda:
         "../envs/evaluate.yaml"
+    # before more trainings: the longest table then fills a core beside them, not after them
+    priority: 1
     threads: 1
     resources:
         mem_mb=MEMORY,
