@@ -120,15 +120,26 @@ def sets(species):
     return ["test", *(name for name in config["dna"]["sets"] if name != "annotation" or compared(species))]
 
 
+def seeds(width, recipe):
+    """Seeds of a model: of the desk's family, or of a network of classifiers.imagenet, whose recipe is called imagenet."""
+    return range(NETWORKS[width]["seeds"]) if recipe == "imagenet" else SEEDS
+
+
+def oods(width, recipe):
+    """OOD sets that a model was run on."""
+    if recipe != "imagenet":
+        return OOD_SETS
+    return [split for split in IMAGENET["benchmarks"][NETWORKS[width]["benchmark"]] if split not in ID_SETS]
+
+
 def outputs(width, recipe, split):
     """The outputs of every seed's model on one split."""
-    return [f"results/classifiers/outputs/{width}/{recipe}/seed{seed}/{split}.npz" for seed in SEEDS]
+    return [f"results/classifiers/outputs/{width}/{recipe}/seed{seed}/{split}.npz" for seed in seeds(width, recipe)]
 
 
-def smoothed():
-    """Recipes of the width that the four systems look at, with their alpha."""
-    recipes = config["classifiers"]["recipes"]
-    return {recipe: recipes[recipe] for width, recipe, seed in MODELS if width == SCORED_WIDTH and seed == 0}
+def cost(width, recipe):
+    """The file with the MACs of a model, those of its first seed."""
+    return f"results/classifiers/{'outputs' if recipe == 'imagenet' else 'models'}/{width}/{recipe}/seed0/macs.json"
 
 
 def denoiser_name(denoiser):
