@@ -123,10 +123,10 @@ rule write_outputs:
         "logs/write_outputs/{width}/{recipe}/seed{seed}.log",
     benchmark:
         "benchmarks/write_outputs/{width}/{recipe}/seed{seed}.jsonl"
-    conda:
-        "../envs/train.yaml"
     # before more trainings: the longest table then fills a core beside them, not after them
     priority: 1
+    conda:
+        "../envs/train.yaml"
     threads: config["classifiers"]["threads"]
     resources:
         mem_mb=2000,

@@ -78,10 +78,10 @@ rule score_outputs:
     wildcard_constraints:
         width=re.escape(SCORED[0]),
         recipe=re.escape(SCORED[1]),
-    conda:
-        "../envs/evaluate.yaml"
     # before more trainings: the longest table then fills a core beside them, not after them
     priority: 1
+    conda:
+        "../envs/evaluate.yaml"
     threads: 1
     resources:
         mem_mb=64000 if ARRAYS else 4000,
@@ -114,10 +114,10 @@ rule evaluate_sirc:
         "logs/evaluate_sirc.log",
     benchmark:
         "benchmarks/evaluate_sirc.jsonl"
-    conda:
-        "../envs/evaluate.yaml"
     # before more trainings: the longest table then fills a core beside them, not after them
     priority: 1
+    conda:
+        "../envs/evaluate.yaml"
     threads: 1
     resources:
         mem_mb=MEMORY,

@@ -1,6 +1,5 @@
 """The family of networks: sizes, features, seeds; MACs by hand; checkpoints that are whole, and those that are not."""
 
-
 import pytest
 import torch
 from torch import nn

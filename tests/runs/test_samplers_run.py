@@ -36,7 +36,9 @@ def test_no_sampler_uses_more_evaluations_than_its_row_says(finished):
     table = pd.read_csv(finished / "results/samplers/table.tsv", sep="\t")
     assert set(table["denoiser"]) == {"isotropic", "mixture", "fashion_mnist"}
     assert (table["evaluations"] <= table["nfe"]).all()
-    assert {"ddim", "ddpm", "unipc-3", "dpm++2m", "deis-3", "deis-sn-tab3", "best-peer", "best-ours"} <= set(table["sampler"])
+    assert {"ddim", "ddpm", "unipc-3", "dpm++2m", "deis-3", "deis-sn-tab3", "best-peer", "best-ours"} <= set(
+        table["sampler"]
+    )
 
 
 def test_the_isotropic_bed_is_solved_by_score_normalisation_as_far_as_the_table_of_r_reaches(finished):
@@ -73,7 +75,13 @@ def test_a_finished_run_has_nothing_to_do_and_a_table_concerns_no_sampling(finis
         handle.write("\nREVISION = 2\n")
     found = set(planned(clone, *OVERLAY))
     assert "measure_samples" in found
-    assert not found & {"train_denoiser", "collect_normalizer", "choose_settings", "sample_denoiser", "describe_samples"}
+    assert not found & {
+        "train_denoiser",
+        "collect_normalizer",
+        "choose_settings",
+        "sample_denoiser",
+        "describe_samples",
+    }
 
 
 def test_a_deleted_network_is_trained_again_to_the_same_bytes(clone):

@@ -140,7 +140,7 @@ def training(curve: pd.DataFrame, name: str) -> Figure:
     figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
     for column, colour, label in (
         ("loss", GREY, "training"),
-        ("held_out_loss", COLOURS[1], "held-out images, averaged weights"),
+        ("held_out", COLOURS[1], "held-out images, averaged weights"),
     ):
         rows = curve[curve[column].notna()]
         axes.plot(rows["step"], rows[column], color=colour, label=label, lw=1.4)

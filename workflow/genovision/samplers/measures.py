@@ -52,7 +52,7 @@ def kid(real: npt.ArrayLike, generated: npt.ArrayLike, degree: int = 3) -> float
 
 
 def sliced_wasserstein(real: npt.ArrayLike, generated: npt.ArrayLike, projections: int = 256, seed: int = 0) -> float:
-    """Sliced Wasserstein-2 distance of two samples of equal size, (N, D) each (Bonneel et al. 2015): root of the mean squared W2 over lines.
+    """Sliced Wasserstein-2 distance of two samples of equal size, (N, D) each (Bonneel et al. 2015): root mean square over lines.
 
     Lines are drawn from (seed); the same lines serve every comparison under one seed.
     """

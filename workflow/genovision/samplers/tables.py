@@ -60,8 +60,9 @@ def distances(
 ) -> tuple[pd.DataFrame, dict[tuple[str, int], Floats]]:
     """Distance of generated features (N, D) to real ones (M, D), and Frechet replicates with the point estimate first.
 
-    features: by (sampler, nfe), every one with the same N <= M / 2, row n of each from the same noise. All are compared with one half of the real
-    features, and so are N rows of the other half: the floor. Columns: sampler, nfe, frechet, frechet_low, frechet_high, kid, sliced_wasserstein.
+    features: by (sampler, nfe), every one with the same N <= M / 2, row n of each from the same noise. All are compared with one half of the
+    real features, and so are N rows of the other half: the floor. Columns: sampler, nfe, frechet, frechet_low, frechet_high, kid,
+    sliced_wasserstein.
     Frechet intervals are the replicates' around their own mean, moved to the estimate: resampling adds a bias of its own.
     Raises InputError when the numbers of rows do not fit.
     """

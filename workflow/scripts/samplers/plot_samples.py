@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
     names = [str(name) for name in found["samplers"]]
     shown = [name for name in SHOWN if name in names]
     images = found["images"][[names.index(name) for name in shown], :, 0, :IMAGES]
-    curve = read_table(args.curve, ["step", "loss", "held_out_loss"])
+    curve = read_table(args.curve, ["step", "loss", "held_out"])
     with style():
         numbers = [int(nfe) for nfe in found["nfe"]]
         save(figures.sample_grid(images, found["reference"][0, :IMAGES], shown, numbers), args.out[0])
