@@ -4,7 +4,7 @@
 #   image sets -> denoisers/<denoiser> (beds need none) -> <denoiser>/normalizer.json, trace.npz -> settings.tsv, chosen.json (validation noise)
 #              -> errors.npz, samples.npz (test noise) -> features.npz -> table.tsv, evidence.tsv, figures
 BEDS = config["samplers"]["beds"]
-NETWORKS = config["samplers"]["networks"]
+NETWORKS = {name: network for name, network in config["samplers"]["networks"].items() if network}
 DENOISERS = [*BEDS, *NETWORKS]
 # image set -> training images, images for the curve, real images that features are compared on
 IMAGES = {
@@ -286,6 +286,7 @@ rule join_samplers:
         tables=expand("results/samplers/{denoiser}/table.tsv", denoiser=DENOISERS),
         references=expand("results/samplers/{denoiser}/reference.tsv", denoiser=DENOISERS),
         flatness=expand("results/samplers/{denoiser}/flatness.tsv", denoiser=DENOISERS),
+        normalizers=expand("results/samplers/{denoiser}/normalizer.json", denoiser=DENOISERS),
     output:
         table="results/samplers/table.tsv",
         summary="results/samplers/summary.tsv",
@@ -309,7 +310,7 @@ rule join_samplers:
         "Joining the tables of all denoisers"
     shell:
         "python {params.repo:q}/workflow samplers/join_samplers --denoisers {params.denoisers} --tables {input.tables:q}"
-        " --references {input.references:q} --flatness {input.flatness:q} --out {output:q} > {log:q} 2>&1"
+        " --references {input.references:q} --flatness {input.flatness:q} --normalizers {input.normalizers:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_samplers:

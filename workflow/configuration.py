@@ -86,6 +86,9 @@ def _contradiction(config: dict) -> str | None:
         sentence = _unread(config["uncertainty"]["arrays"], config["classifiers"]["imagenet"])
         if sentence:
             return sentence
+    sentence = _unsampled(config["samplers"], "deis_sn" in config["systems"])
+    if sentence:
+        return sentence
     for key, names in [
         ("species", promoters["species"]),
         ("split.orthologs", [name for group in promoters["split"]["orthologs"] for name in group]),
@@ -142,6 +145,19 @@ def _unread(arrays: dict, imagenet: dict) -> str | None:
         return (
             "config key uncertainty.arrays.label_smoothing: exactly one network is trained without smoothing (alpha 0)."
         )
+    return None
+
+
+def _unsampled(samplers: dict, wanted: bool) -> str | None:
+    """A denoiser whose images are named nowhere, or none at all where the system is wanted."""
+    for name, network in samplers["networks"].items():
+        if network and network["images"] != "fashion_mnist" and not samplers[network["images"]]:
+            return (
+                f"config key samplers.{network['images']}: samplers.networks.{name} is trained on these images; "
+                "name the file or folder that config/README.md says to fetch."
+            )
+    if wanted and not (samplers["beds"] or any(samplers["networks"].values())):
+        return "config key samplers: name at least one of beds and networks, or leave deis_sn out of systems."
     return None
 
 

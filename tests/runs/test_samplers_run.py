@@ -56,9 +56,8 @@ def test_images_have_distances_with_a_floor(finished):
 def test_the_normaliser_is_a_fragment_of_the_schedulers_configuration(finished):
     from genovision.samplers import DEISSNScheduler
 
-    fragment = json.loads((finished / "results/samplers/fashion_mnist/normalizer.json").read_text())
-    known = {key: value for key, value in fragment.items() if key.startswith("normalizer")}
-    scheduler = DEISSNScheduler(**known)
+    told = json.loads((finished / "results/samplers/fashion_mnist/normalizer.json").read_text())
+    scheduler = DEISSNScheduler(**told["config"])
     scheduler.set_timesteps(10)
     assert np.isfinite(scheduler.timesteps.numpy()).all()
 

@@ -75,3 +75,12 @@ def test_summary_names_the_best_settings():
     (row,) = tables.summary(table).to_dict("records")
     assert row["ours_over_peer"] == 0.5
     assert (row["peer"], row["ours"], row["ddim"]) == ("best-peer setting", "best-ours setting", 3.0)
+
+
+def test_straightness_is_that_of_whole_paths():
+    columns = ["quantity", "method", "degree", "tau", "ratio"]
+    rows = [["second difference", "deis-sn", np.nan, np.nan, 0.9], ["second difference", "deis-sn", np.nan, 0.5, 7.0]]
+    rows += [["final error", "deis-sn", degree, np.nan, 0.1 * degree] for degree in (1, 2, 3)]
+    rows += [["final error", "deis-sn per pixel", 3, np.nan, 0.5], ["final error", "deis affine", 3, np.nan, 1.2]]
+    found = tables.straightness(pd.DataFrame(rows, columns=columns))
+    assert list(found.values()) == pytest.approx([0.9, 0.1, 0.2, 0.3, 0.5, 1.2])

@@ -148,3 +148,20 @@ def test_arrays_name_networks_that_are_run_on_what_the_systems_read(changes, sen
         check_config(config(ARRAYS | changes), SCHEMA)
     assert stop.value.code == 2
     assert f"config key uncertainty.arrays.{sentence}" in capsys.readouterr().err
+
+
+def test_a_denoiser_has_images_and_the_system_a_denoiser(capsys):
+    network = {"images": "cifar10", "channels": [32], "steps": 10}
+    check_config(merged(samplers={"networks": {"small": network}, "cifar10": "cifar.tar.gz"}), SCHEMA)
+    check_config(merged(samplers={"networks": {"small": None}}), SCHEMA)
+    for samplers, sentence in [
+        ({"networks": {"small": network}}, "samplers.cifar10: samplers.networks.small is trained on these images"),
+        ({"beds": [], "networks": {}}, "samplers: name at least one of beds and networks"),
+        ({"networks": {"mixture": network}}, "samplers.networks"),
+        ({"networks": {"small": network | {"images": "imagenet"}}}, "samplers.networks.small.images"),
+        ({"nfe": [2]}, "samplers.nfe[0]"),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            check_config(merged(samplers=samplers, systems=["deis_sn"]), SCHEMA)
+        assert stop.value.code == 2
+        assert sentence in capsys.readouterr().err

@@ -60,7 +60,7 @@ def distances(
 ) -> tuple[pd.DataFrame, dict[tuple[str, int], Floats]]:
     """Distance of generated features (N, D) to real ones (M, D), and Frechet replicates with the point estimate first.
 
-    features: by (sampler, nfe), every one with the same N <= M / 2, row n of each from the same noise. All are compared with one half of the
+    features: by (sampler, nfe), every one with the same N <= M / 2, row n of each from one noise. All are compared with one half of the
     real features, and so are N rows of the other half: the floor. Columns: sampler, nfe, frechet, frechet_low, frechet_high, kid,
     sliced_wasserstein.
     Frechet intervals are the replicates' around their own mean, moved to the estimate: resampling adds a bias of its own.
@@ -169,3 +169,18 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
             }
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def straightness(flatness: pd.DataFrame) -> dict[str, float]:
+    """What `flatness.flatness` found over whole paths, over that of DEIS: second difference of eps / r, and the predicted error at the end of
+    the quadratic grid with one r over time for each degree, with r per pixel, and with linear terms (degree 3).
+    """
+    whole = flatness[flatness["tau"].isna()]
+    bend = whole[whole["quantity"] == "second difference"].set_index("method")["ratio"]
+    final = whole[whole["quantity"] == "final error"].set_index(["method", "degree"])["ratio"]
+    return {
+        "second_difference": float(bend["deis-sn"]),
+        **{f"error_degree_{degree}": float(final["deis-sn", degree]) for degree in (1, 2, 3)},
+        "error_per_pixel": float(final["deis-sn per pixel", 3]),
+        "error_linear_terms": float(final["deis affine", 3]),
+    }

@@ -71,11 +71,14 @@ def main(args: argparse.Namespace) -> None:
             "time_grids": {str(n): grid for n, grid in grids.items()},
         }
     table = flatness(found.trace)
+    advice = recommendation(table)
     if args.trace:
         found.trace.save(args.trace)
     if args.flatness:
         write_table(table, args.flatness)
     with replacing(args.out) as temporary:
-        text = json.dumps({"config": config, "metadata": found.metadata}, sort_keys=True, allow_nan=False)
+        text = json.dumps(
+            {"config": config, "metadata": found.metadata, "recommendation": advice}, sort_keys=True, allow_nan=False
+        )
         temporary.write_text(text + "\n")
-    print(f"{args.denoiser}: {args.samples} paths of {args.steps} steps; {recommendation(table)}")
+    print(f"{args.denoiser}: {args.samples} paths of {args.steps} steps; {advice}")
