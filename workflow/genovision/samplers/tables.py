@@ -172,7 +172,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def straightness(flatness: pd.DataFrame) -> dict[str, float]:
-    """What `flatness.flatness` found over whole paths, over that of DEIS: second difference of eps / r, and the predicted error at the end of
+    """What `flatness.flatness` found over whole paths, over that of DEIS: second difference of eps / r, and predicted error at the end of
     the quadratic grid with one r over time for each degree, with r per pixel, and with linear terms (degree 3).
     """
     whole = flatness[flatness["tau"].isna()]
