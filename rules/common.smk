@@ -182,6 +182,11 @@ def noises(purpose, denoiser):
     return config["samplers"]["noises"][purpose][denoiser in NETWORKS]
 
 
+def sampling_threads(denoiser):
+    """Threads of a job that samples: beds have nothing to share."""
+    return config["samplers"]["sampling_threads"] if denoiser in NETWORKS else 1
+
+
 def gpus(denoiser):
     """GPUs that a denoiser is trained on; 0 for a bed."""
     return NETWORKS[denoiser]["gpu"] if denoiser in NETWORKS else 0

@@ -118,7 +118,7 @@ rule collect_normalizer:
         "benchmarks/collect_normalizer/{denoiser}.jsonl"
     conda:
         "../envs/sample.yaml"
-    threads: config["samplers"]["threads"]
+    threads: lambda wildcards: sampling_threads(wildcards.denoiser)
     resources:
         mem_mb=4000,
         runtime="12h",
@@ -131,7 +131,7 @@ rule collect_normalizer:
         steps=lookup(dpath="samplers/statistics_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),
         grids=lookup(dpath="samplers/nfe", within=config),
-        threads=lookup(dpath="samplers/threads", within=config),
+        threads=lambda wildcards: sampling_threads(wildcards.denoiser),
         seed=lookup(dpath="seed", within=config),
     message:
         "Collecting the normaliser of {wildcards.denoiser}"
@@ -154,7 +154,7 @@ rule choose_settings:
         "benchmarks/choose_settings/{denoiser}.jsonl"
     conda:
         "../envs/sample.yaml"
-    threads: config["samplers"]["threads"]
+    threads: lambda wildcards: sampling_threads(wildcards.denoiser)
     resources:
         mem_mb=4000,
         runtime="12h",
@@ -168,7 +168,7 @@ rule choose_settings:
         nfe=lookup(dpath="samplers/nfe", within=config),
         reference=lookup(dpath="samplers/reference_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),
-        threads=lookup(dpath="samplers/threads", within=config),
+        threads=lambda wildcards: sampling_threads(wildcards.denoiser),
         seed=lookup(dpath="seed", within=config),
     message:
         "Choosing the settings of every sampler on {wildcards.denoiser}"
@@ -193,7 +193,7 @@ rule sample_denoiser:
         "benchmarks/sample_denoiser/{denoiser}.jsonl"
     conda:
         "../envs/sample.yaml"
-    threads: config["samplers"]["threads"]
+    threads: lambda wildcards: sampling_threads(wildcards.denoiser)
     resources:
         mem_mb=8000,
         runtime="1d",
@@ -206,7 +206,7 @@ rule sample_denoiser:
         seeds=list(range(config["samplers"]["seeds"])),
         reference=lookup(dpath="samplers/reference_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),
-        threads=lookup(dpath="samplers/threads", within=config),
+        threads=lambda wildcards: sampling_threads(wildcards.denoiser),
     message:
         "Sampling {wildcards.denoiser} with every sampler"
     shell:

@@ -555,4 +555,4 @@ def test_foreign_options_are_named_in_a_warning(caplog):
         assert "made_up" in caplog.text
     finally:
         logging.disable_propagation()
-    assert ours.config.solver_order == 2 and ours.config.timestep_spacing == "quadratic"
+    assert ours.config.solver_order == 2 and ours.config.time_grid == "quadratic"

@@ -122,7 +122,7 @@ def test_there_and_back_restores_the_settings(other, options):
     theirs = other(beta_schedule="scaled_linear", beta_end=0.012, prediction_type="v_prediction")
     mine = DEISSNScheduler.from_config(theirs.config)
     assert (mine.config.beta_schedule, mine.config.beta_end) == ("scaled_linear", 0.012)
-    assert (mine.config.prediction_type, mine.config.timestep_spacing) == ("v_prediction", "quadratic")
+    assert (mine.config.prediction_type, mine.config.time_grid) == ("v_prediction", "quadratic")
     assert settings(theirs).items() <= settings(other.from_config(mine.config)).items()
 
 
@@ -242,3 +242,22 @@ def test_two_schedulers_do_not_share_state():
         x = one.step(model(x, s), s, x).prev_sample
         y = other.step(model(y, t), t, y).prev_sample
     assert torch.equal(x, wanted) and torch.equal(y, wanted)
+
+
+@pytest.mark.parametrize("spacing", ["quadratic", "logsnr", "karras", "trailing"])
+def test_other_schedulers_take_a_saved_configuration_and_give_it_back(spacing, tmp_path):
+    ours = DEISSNScheduler(timestep_spacing=spacing)
+    ours.save_pretrained(tmp_path)
+    for other in (
+        DDIMScheduler,
+        DDPMScheduler,
+        DPMSolverMultistepScheduler,
+        UniPCMultistepScheduler,
+        DEISMultistepScheduler,
+    ):
+        theirs = other.from_pretrained(tmp_path)
+        theirs.set_timesteps(5)
+        back = DEISSNScheduler.from_config(theirs.config)
+        back.set_timesteps(5)
+        ours.set_timesteps(5)
+        assert torch.equal(back.timesteps, ours.timesteps)

@@ -47,8 +47,8 @@ def test_distances_have_a_floor_and_see_a_shift():
 def test_evidence_is_what_the_ledger_takes(errors):
     _, values = tables.solver_errors(*errors, replicates=20, seed=1)
     frame = check_evidence(tables.evidence("images", values, {("deis-tab3", 10): np.arange(21.0)}), "evidence")
-    assert set(frame["metric"]) == {"log_rmse", "rmse_nfe10", "frechet_nfe10"}
-    best = frame[(frame["metric"] == "log_rmse") & (frame["group"] == "images at 5")].pivot(
+    assert set(frame["metric"]) == {"log_rmse:images", "rmse_nfe10", "frechet_nfe10"}
+    best = frame[(frame["metric"] == "log_rmse:images") & (frame["group"] == "images at 5")].pivot(
         index="replicate", columns="side", values="value"
     )
     assert np.allclose(best["best_ours"] - best["best_peer"], np.log(0.5))

@@ -149,24 +149,24 @@ def settings(family: str, level: int = 2) -> list[Setting]:
 
 def _peer_settings(family: str, level: int) -> list[Setting]:
     full = level == 2
-    replaced = _grids("quadratic", "cubic", "karras", "logsnr") if full else _grids("quadratic")
+    replaced = _grids("quadratic", "cubic", "karras", "logsnr")
     if family in ("ddim", "ddpm"):
         spacings = ["leading", "trailing", "linspace"] if full else ["leading", "trailing"]
         return _product(family, [{"grid": "library", "timestep_spacing": s} for s in spacings] + replaced)
     if family == "heun":
         spacings = ["linspace", "trailing", "leading"] if full else ["linspace"]
-        grids = _grids("quadratic", "cubic", "logsnr") if full else _grids("quadratic")
+        grids = _grids("quadratic", "cubic", "logsnr")
         return _product(family, [{"grid": "library", "timestep_spacing": s} for s in spacings] + grids)
     if family == "heun-karras":
         return _product(family, [{"grid": "library", "use_karras_sigmas": True}, {"grid": "karras"}])
     if family == "ipndm":
-        orders = [{"order": order} for order in ((4, 3, 2) if full else (4,))]
-        grids = _grids("quadratic", "karras", "cubic", "logsnr", "linear") if full else _grids("quadratic", "karras")
+        orders = [{"order": order} for order in ((4, 3, 2) if full else (4, 3))]
+        grids = _grids("quadratic", "karras", "cubic", "logsnr", *(["linear"] if full else []))
         return _product(family, orders, grids)
     if family in ("rhoab", "deis-best"):
         orders = [{"solver_order": order} for order in ((4, 3, 2) if full else (4, 3))]
         variables = [{"interpolation_variable": v} for v in (("rho",) if family == "rhoab" else ("t", "log_rho"))]
-        return _product(family, orders, variables, _grids(*OWN_GRIDS) if full else _grids("quadratic"))
+        return _product(family, orders, variables, _grids(*OWN_GRIDS) if full else replaced)
     spacings = [
         {"grid": "library", "timestep_spacing": s} for s in (("linspace", "trailing") if full else ("linspace",))
     ]
@@ -186,7 +186,7 @@ def _peer_settings(family: str, level: int) -> list[Setting]:
             if family[:5] == "unipc"
             else []
         )
-    found = _product(family, spacings + replaced, lowering, ends if full else ends[:1], kinds)
+    found = _product(family, spacings + replaced, lowering, ends, kinds)
     if family.startswith("unipc"):
         # at full order, or with bh1, the library's step to sigma 0 divides by zero: no number, or an exception
         found = [
@@ -216,7 +216,7 @@ def coordinates(family: str, level: int) -> dict[str, list[dict]]:
     normalizers = [{"normalizer": "none", "gamma": 0.0}]
     normalizers += [{"normalizer": kind, "gamma": gamma} for kind in ("scalar", "pixel") for gamma in gammas]
     found = {
-        "grid": _grids(*(OWN_GRIDS if full else ("quadratic",))),
+        "grid": _grids(*(OWN_GRIDS if full else ("quadratic", "karras", "logsnr"))),
         "order": [{"solver_order": order} for order in ((4, 3, 2, 1) if full else (4, 3))],
         "variable": [{"interpolation_variable": v} for v in (("t", "log_rho", "rho") if full else ("t", "log_rho"))],
         "normalizer": normalizers,

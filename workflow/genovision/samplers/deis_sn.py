@@ -19,7 +19,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from genovision.errors import InputError
 from genovision.samplers.coefficients import VARIABLES, weights
-from genovision.samplers.grids import SPACINGS, checked, make_grid
+from genovision.samplers.grids import OWN_SPACINGS, SPACINGS, checked, make_grid
 from genovision.samplers.schedules import DiscreteVP, make_betas
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
@@ -157,7 +157,9 @@ class DEISSNScheduler(SchedulerMixin, ConfigMixin):
     begins.
     prediction_type: of the network: epsilon, sample or v_prediction.
     timestep_spacing: quadratic, linspace, leading, trailing, logsnr, karras (see `grids.make_grid`) or tabulated; times given to the
-        network are T tau - 1, at least 0, and keep their fraction (float32) unless `round_timesteps`.
+        network are T tau - 1, at least 0, and keep their fraction (float32) unless `round_timesteps`. A name that diffusers does not know is
+        kept in the configuration as `time_grid`, with timestep_spacing linspace, so that other schedulers take the configuration.
+    time_grid: quadratic, logsnr, karras, tabulated or None; counts where timestep_spacing is linspace.
     interpolation_variable: what the polynomial is in: t, rho or log_rho (as diffusers' DEISMultistepScheduler).
     normalizer: r as a flat list of n values at `normalizer_times` (n,) rising tau, or of n * prod(normalizer_shape) values per channel
         [C] or per pixel [C, H, W]; positive, any constant factor. Without times, n training steps tau = 1/n ... 1. normalizer_exponent:
@@ -211,10 +213,15 @@ class DEISSNScheduler(SchedulerMixin, ConfigMixin):
         sample_max_value: float = 1.0,
         steps_offset: int = 0,
         round_timesteps: bool = False,
+        time_grid: str | None = None,
     ):
+        if timestep_spacing in OWN_SPACINGS:
+            time_grid, timestep_spacing = timestep_spacing, "linspace"
+            self.register_to_config(time_grid=time_grid, timestep_spacing=timestep_spacing)
+        self._spacing = time_grid if time_grid is not None and timestep_spacing == "linspace" else timestep_spacing
         for name, value, known in (
             ("prediction_type", prediction_type, PREDICTION_TYPES),
-            ("timestep_spacing", timestep_spacing, SPACINGS),
+            ("timestep_spacing", self._spacing, SPACINGS),
             ("interpolation_variable", interpolation_variable, VARIABLES),
             ("final_sigmas_type", final_sigmas_type, FINAL_SIGMAS_TYPES),
         ):
@@ -226,7 +233,7 @@ class DEISSNScheduler(SchedulerMixin, ConfigMixin):
             raise InputError(f"normalizer_clip {normalizer_clip!r} must be a time tau between 0 and 1.")
         if not np.isfinite(normalizer_exponent):
             raise InputError(f"normalizer_exponent {normalizer_exponent!r} must be finite.")
-        if timestep_spacing == "tabulated" and not time_grids:
+        if self._spacing == "tabulated" and not time_grids:
             raise InputError(
                 "timestep_spacing 'tabulated' needs time_grids: {number of network calls: falling times tau}."
             )
@@ -388,7 +395,7 @@ class DEISSNScheduler(SchedulerMixin, ConfigMixin):
         number = int(number)
         if number not in self._grids:
             config, table = self.config, None
-            if config.timestep_spacing == "tabulated":
+            if self._spacing == "tabulated":
                 table = config.time_grids.get(str(number))
                 if table is None:
                     known = ", ".join(sorted(config.time_grids, key=int))
@@ -397,7 +404,7 @@ class DEISSNScheduler(SchedulerMixin, ConfigMixin):
             if len(self._grids) >= _PLANS_KEPT:
                 self._grids.popitem(last=False)
             self._grids[number] = make_grid(
-                config.timestep_spacing,
+                self._spacing,
                 steps,
                 self.schedule,
                 self._training_times,

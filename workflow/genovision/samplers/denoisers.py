@@ -180,7 +180,6 @@ def scheduler_config(
         "clip_sample": False,
         "num_train_timesteps": steps,
         "prediction_type": prediction_type,
-        "timestep_spacing": "leading",
         "variance_type": "fixed_small",
     }
 

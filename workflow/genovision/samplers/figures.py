@@ -146,7 +146,7 @@ def training(curve: pd.DataFrame, name: str) -> Figure:
         axes.plot(rows["step"], rows[column], color=colour, label=label, lw=1.4)
     axes.set_yscale("log")
     axes.set_xlabel("step")
-    axes.set_ylabel("mean squared error of eps")
+    axes.set_ylabel("mean squared error of the prediction")
     axes.set_title(name)
     axes.legend()
     return figure

@@ -7,6 +7,7 @@ import numpy as np
 
 from genovision.errors import InputError
 
+OWN_SPACINGS = ("quadratic", "logsnr", "karras", "tabulated")  # that diffusers has no name for
 SPACINGS = ("quadratic", "linspace", "leading", "trailing", "logsnr", "karras", "tabulated")
 
 

@@ -101,8 +101,8 @@ def evidence(
     frechets: Mapping[tuple[str, int], Floats],
     curves: Mapping[str, Floats] | None = None,
 ) -> pd.DataFrame:
-    """Rows for the ledger: `frechet_nfe10` and `rmse_nfe10` of the published samplers, `log_rmse` of the best settings (a group for each
-    nfe), and `eps_slope` of {side: (1 + replicates,)}.
+    """Rows for the ledger: `frechet_nfe10` and `rmse_nfe10` of the published samplers, `log_rmse:<denoiser>` of the best settings (a group
+    for each nfe), and `log_eps_slope` of {side: (1 + replicates,)}.
     """
     rows: list[list] = []
 
@@ -115,9 +115,14 @@ def evidence(
                 add(metric, side, denoiser, found[sampler, 10])
     for (sampler, nfe), values in rmses.items():
         if sampler in (BAR, OWN):
-            add("log_rmse", sampler.replace("-", "_"), f"{denoiser} at {nfe}", np.log(np.maximum(values, 1e-300)))
+            add(
+                f"log_rmse:{denoiser}",
+                sampler.replace("-", "_"),
+                f"{denoiser} at {nfe}",
+                np.log(np.maximum(values, 1e-300)),
+            )
     for side, values in (curves or {}).items():
-        add("eps_slope", side, denoiser, values)
+        add("log_eps_slope", side, denoiser, np.log(values))
     return pd.DataFrame(rows, columns=EVIDENCE)
 
 

@@ -81,7 +81,7 @@ def main(args: argparse.Namespace) -> None:
                 tried = search_family(family, args.level, error, lambda setting, nfe=nfe: searched(setting, nfe))
                 if trials and any("times" in setting.options for setting, _ in tried):
                     tried += polished_family(family, tried, nfe, args.level, error, trials, source.config)
-                if trials and args.level == 2 and f"{family}+grid" in ON_OUR_GRIDS:
+                if trials and f"{family}+grid" in ON_OUR_GRIDS:
                     best = min(
                         (pair for pair in tried if pair[0].options["grid"] != "library"),
                         key=lambda pair: (pair[1], pair[0].to_json()),
