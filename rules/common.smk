@@ -179,17 +179,17 @@ def network_options(network):
 
 def noises(purpose, denoiser):
     """How many noises a denoiser gets for a purpose: beds cost nothing, networks do."""
-    return config["samplers"]["noises"][purpose][denoiser in NETWORKS]
+    return config["samplers"]["noises"][purpose][denoiser in DIFFUSION_NETWORKS]
 
 
 def sampling_threads(denoiser):
     """Threads of a job that samples: beds have nothing to share."""
-    return config["samplers"]["sampling_threads"] if denoiser in NETWORKS else 1
+    return config["samplers"]["sampling_threads"] if denoiser in DIFFUSION_NETWORKS else 1
 
 
 def gpus(denoiser):
     """GPUs that a denoiser is trained on; 0 for a bed."""
-    return NETWORKS[denoiser]["gpu"] if denoiser in NETWORKS else 0
+    return DIFFUSION_NETWORKS[denoiser]["gpu"] if denoiser in DIFFUSION_NETWORKS else 0
 
 
 def systems():

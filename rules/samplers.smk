@@ -4,8 +4,8 @@
 #   image sets -> denoisers/<denoiser> (beds need none) -> <denoiser>/normalizer.json, trace.npz -> settings.tsv, chosen.json (validation noise)
 #              -> errors.npz, samples.npz (test noise) -> features.npz -> table.tsv, evidence.tsv, figures
 BEDS = config["samplers"]["beds"]
-NETWORKS = {name: network for name, network in config["samplers"]["networks"].items() if network}
-DENOISERS = [*BEDS, *NETWORKS]
+DIFFUSION_NETWORKS = {name: network for name, network in config["samplers"]["networks"].items() if network}
+DENOISERS = [*BEDS, *DIFFUSION_NETWORKS]
 # image set -> training images, images for the curve, real images that features are compared on
 IMAGES = {
     "fashion_mnist": [f"results/classifiers/sets/{part}.npz" for part in ("train", "calibration", "test")],
@@ -15,7 +15,7 @@ IMAGES = {
     },
 }
 # networks whose images the classifiers trained here can describe
-DESCRIBED = [name for name, network in NETWORKS.items() if network["images"] == "fashion_mnist"]
+DESCRIBED = [name for name, network in DIFFUSION_NETWORKS.items() if network["images"] == "fashion_mnist"]
 FEATURES_FROM = f"results/classifiers/models/{config['uncertainty']['width']}/{PLAIN}/seed0"
 
 EVIDENCE["deis_sn"] = expand("results/samplers/{denoiser}/evidence.tsv", denoiser=DENOISERS)
@@ -28,15 +28,18 @@ for title, path, caption in [
     ("When score normalisation helps", "flatness.tsv", "samplers_flatness"),
     ("Floors and the solution's own error", "reference.tsv", "samplers_reference"),
     *([("Frechet distance by evaluations", "figures/frechet.svg", "samplers_frechet")] if DESCRIBED else []),
-    *[(f"Samples: {name}", f"figures/samples/{name}.svg", "samplers_samples") for name in NETWORKS],
-    *[(f"How training went: {name}", f"figures/training/{name}.svg", "samplers_training") for name in NETWORKS],
+    *[(f"Samples: {name}", f"figures/samples/{name}.svg", "samplers_samples") for name in DIFFUSION_NETWORKS],
+    *[
+        (f"How training went: {name}", f"figures/training/{name}.svg", "samplers_training")
+        for name in DIFFUSION_NETWORKS
+    ],
 ]:
     show("deis_sn", title, f"results/samplers/{path}", caption)
 
 
 wildcard_constraints:
     denoiser="|".join(DENOISERS) or "none",
-    network="|".join(NETWORKS) or "none",
+    network="|".join(DIFFUSION_NETWORKS) or "none",
 
 
 rule prepare_denoising_images:
@@ -72,8 +75,8 @@ rule prepare_denoising_images:
 
 rule train_denoiser:
     input:
-        train=lambda wildcards: IMAGES[NETWORKS[wildcards.network]["images"]][0],
-        held_out=lambda wildcards: IMAGES[NETWORKS[wildcards.network]["images"]][1],
+        train=lambda wildcards: IMAGES[DIFFUSION_NETWORKS[wildcards.network]["images"]][0],
+        held_out=lambda wildcards: IMAGES[DIFFUSION_NETWORKS[wildcards.network]["images"]][1],
     output:
         network="results/samplers/denoisers/{network}/unet/diffusion_pytorch_model.safetensors",
         config="results/samplers/denoisers/{network}/unet/config.json",
@@ -91,11 +94,11 @@ rule train_denoiser:
     resources:
         mem_mb=6000,
         runtime="4d",
-        gpu=lambda wildcards: NETWORKS[wildcards.network]["gpu"],
+        gpu=lambda wildcards: DIFFUSION_NETWORKS[wildcards.network]["gpu"],
     params:
         repo=REPO,
         code=code("samplers/train_denoiser"),
-        network=lambda wildcards: network_options(NETWORKS[wildcards.network]),
+        network=lambda wildcards: network_options(DIFFUSION_NETWORKS[wildcards.network]),
         threads=lookup(dpath="samplers/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
@@ -164,7 +167,7 @@ rule choose_settings:
         code=code("samplers/choose_settings"),
         denoiser=lambda wildcards: denoiser_name(wildcards.denoiser),
         noises=lambda wildcards: noises("validation", wildcards.denoiser),
-        level=lambda wildcards: config["samplers"]["search"][wildcards.denoiser in NETWORKS],
+        level=lambda wildcards: config["samplers"]["search"][wildcards.denoiser in DIFFUSION_NETWORKS],
         nfe=lookup(dpath="samplers/nfe", within=config),
         reference=lookup(dpath="samplers/reference_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),
@@ -218,7 +221,7 @@ rule sample_denoiser:
 rule describe_samples:
     input:
         samples="results/samplers/{network}/samples.npz",
-        real=lambda wildcards: IMAGES[NETWORKS[wildcards.network]["images"]][2],
+        real=lambda wildcards: IMAGES[DIFFUSION_NETWORKS[wildcards.network]["images"]][2],
         classifier=f"{FEATURES_FROM}/model.safetensors",
         config=f"{FEATURES_FROM}/config.json",
     output:
@@ -236,7 +239,7 @@ rule describe_samples:
     params:
         repo=REPO,
         code=code("samplers/describe_samples"),
-        classifier=FEATURES_FROM,
+        classifier=lambda wildcards, input: os.path.dirname(input.classifier),
     message:
         "Describing real images and the samples of {wildcards.network}"
     shell:
@@ -270,7 +273,7 @@ rule measure_samples:
         repo=REPO,
         code=code("samplers/measure_samples"),
         features=lambda wildcards, input: option("features", input.features and [input.features]),
-        claims=lambda wildcards: "--eps-slope" if wildcards.denoiser in NETWORKS else "",
+        claims=lambda wildcards: "--eps-slope" if wildcards.denoiser in DIFFUSION_NETWORKS else "",
         replicates=lookup(dpath="samplers/replicates", within=config),
         seed=lookup(dpath="seed", within=config),
     message:

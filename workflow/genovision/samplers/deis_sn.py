@@ -157,8 +157,8 @@ class DEISSNScheduler(SchedulerMixin, ConfigMixin):
     begins.
     prediction_type: of the network: epsilon, sample or v_prediction.
     timestep_spacing: quadratic, linspace, leading, trailing, logsnr, karras (see `grids.make_grid`) or tabulated; times given to the
-        network are T tau - 1, at least 0, and keep their fraction (float32) unless `round_timesteps`. A name that diffusers does not know is
-        kept in the configuration as `time_grid`, with timestep_spacing linspace, so that other schedulers take the configuration.
+        network are T tau - 1, at least 0, and keep their fraction (float32) unless `round_timesteps`. A name that diffusers does not
+        know is kept in the configuration as `time_grid`, with timestep_spacing linspace, so that other schedulers take the configuration.
     time_grid: quadratic, logsnr, karras, tabulated or None; counts where timestep_spacing is linspace.
     interpolation_variable: what the polynomial is in: t, rho or log_rho (as diffusers' DEISMultistepScheduler).
     normalizer: r as a flat list of n values at `normalizer_times` (n,) rising tau, or of n * prod(normalizer_shape) values per channel
