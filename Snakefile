@@ -15,6 +15,7 @@ include: "rules/dna.smk"
 include: "rules/classifiers.smk"
 include: "rules/imagenet.smk"
 include: "rules/uncertainty.smk"
+include: "rules/samplers.smk"
 include: "rules/text_to_image.smk"
 include: "rules/claims.smk"
 

@@ -17,10 +17,11 @@ MODELS = [
 ]
 MODEL_FOLDERS = [f"results/classifiers/models/{width}/{recipe}/seed{seed}" for width, recipe, seed in MODELS]
 
-show("sirc", "The image sets", "results/classifiers/figures/sets.svg", "classifiers_sets")
-show("sirc", "Counts of the image sets", "results/classifiers/sets/sets.tsv", "classifiers_counts")
-show("sirc", "How training went", "results/classifiers/figures/training.svg", "classifiers_training")
-show("early_exit", "The classifiers", "results/classifiers/models/summary.tsv", "classifiers_models")
+if not config["uncertainty"]["arrays"]:
+    show("sirc", "The image sets", "results/classifiers/figures/sets.svg", "classifiers_sets")
+    show("sirc", "Counts of the image sets", "results/classifiers/sets/sets.tsv", "classifiers_counts")
+    show("sirc", "How training went", "results/classifiers/figures/training.svg", "classifiers_training")
+    show("early_exit", "The classifiers", "results/classifiers/models/summary.tsv", "classifiers_models")
 
 
 wildcard_constraints:
@@ -122,6 +123,8 @@ rule write_outputs:
         "logs/write_outputs/{width}/{recipe}/seed{seed}.log",
     benchmark:
         "benchmarks/write_outputs/{width}/{recipe}/seed{seed}.jsonl"
+    # before more trainings: the longest table then fills a core beside them, not after them
+    priority: 1
     conda:
         "../envs/train.yaml"
     threads: config["classifiers"]["threads"]

@@ -25,6 +25,7 @@ DNA_LENGTH = config["dna"]["length"]
 STORIES = {  # system -> the story whose target it also answers to
     "epd_gendna": "promoters",
     **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
+    "deis_sn": "samplers",
     "punc": "text_to_image",
 }
 # target -> its systems, of those that the configuration runs
@@ -126,15 +127,76 @@ def sets(species):
     return ["test", *(name for name in config["dna"]["sets"] if name != "annotation" or compared(species))]
 
 
+def seeds(width, recipe):
+    """Seeds of a model: of the desk's family, or of a network of classifiers.imagenet, whose recipe is called imagenet."""
+    return range(NETWORKS[width]["seeds"]) if recipe == "imagenet" else SEEDS
+
+
+def oods(width, recipe):
+    """OOD sets that a model was run on."""
+    if recipe != "imagenet":
+        return OOD_SETS
+    return [split for split in IMAGENET["benchmarks"][NETWORKS[width]["benchmark"]] if split not in ID_SETS]
+
+
 def outputs(width, recipe, split):
     """The outputs of every seed's model on one split."""
-    return [f"results/classifiers/outputs/{width}/{recipe}/seed{seed}/{split}.npz" for seed in SEEDS]
+    return [f"results/classifiers/outputs/{width}/{recipe}/seed{seed}/{split}.npz" for seed in seeds(width, recipe)]
 
 
-def smoothed():
-    """Recipes of the width that the four systems look at, with their alpha."""
-    recipes = config["classifiers"]["recipes"]
-    return {recipe: recipes[recipe] for width, recipe, seed in MODELS if width == SCORED_WIDTH and seed == 0}
+def cost(width, recipe):
+    """The file with the MACs of a model, those of its first seed."""
+    return f"results/classifiers/{'outputs' if recipe == 'imagenet' else 'models'}/{width}/{recipe}/seed0/macs.json"
+
+
+def denoiser_name(denoiser):
+    """What the commands of the samplers call a denoiser: `bed:NAME` or a folder."""
+    return f"bed:{denoiser}" if denoiser in BEDS else f"results/samplers/denoisers/{denoiser}"
+
+
+def denoiser_files(denoiser):
+    """Files of a denoiser that was trained; a bed has none."""
+    names = [
+        "unet/diffusion_pytorch_model.safetensors",
+        "unet/config.json",
+        "scheduler/scheduler_config.json",
+        "denoiser.json",
+    ]
+    return [] if denoiser in BEDS else [f"{denoiser_name(denoiser)}/{name}" for name in names]
+
+
+def network_options(network):
+    """Options of samplers/train_denoiser for an entry of `samplers.networks`."""
+    renamed = {"ema": "ema-decay", "gpu": "processes"}
+    switches = {
+        "middle_attention": ("no-middle-attention", False),
+        "flip": ("no-flip", False),
+        "scale_shift": ("scale-shift", True),
+    }
+    options = []
+    for key, value in network.items():
+        if key in switches:
+            name, when = switches[key]
+            options += [f"--{name}"] if value is when else []
+        elif key != "images":
+            values = value if isinstance(value, list) else [max(1, value) if key == "gpu" else value]
+            options.append(option(renamed.get(key, key.replace("_", "-")), values))
+    return " ".join(filter(None, options))
+
+
+def noises(purpose, denoiser):
+    """How many noises a denoiser gets for a purpose: beds cost nothing, networks do."""
+    return config["samplers"]["noises"][purpose][denoiser in DIFFUSION_NETWORKS]
+
+
+def sampling_threads(denoiser):
+    """Threads of a job that samples: beds have nothing to share."""
+    return config["samplers"]["sampling_threads"] if denoiser in DIFFUSION_NETWORKS else 1
+
+
+def gpus(denoiser):
+    """GPUs that a denoiser is trained on; 0 for a bed."""
+    return DIFFUSION_NETWORKS[denoiser]["gpu"] if denoiser in DIFFUSION_NETWORKS else 0
 
 
 def model_folder(model):
@@ -144,7 +206,8 @@ def model_folder(model):
 
 def prompts_of(world):
     """The prompts that a world's generator is asked."""
-    return f"results/text_to_image/{world if world in DRAWN else 'hub'}{'/sets' * (world in DRAWN)}/prompts.tsv"
+    folder = os.path.join(world, "sets") if world in DRAWN else "hub"
+    return f"results/text_to_image/{folder}/prompts.tsv"
 
 
 def images_of(world, members):

@@ -4,15 +4,31 @@
 #   outputs/<width>/<recipe>/seed<seed>/<set>.npz -> sirc/scores -> sirc/*.tsv, *.svg
 #                                                 -> ensemble_diversity, early_exit, label_smoothing: *.tsv, *.svg
 #   models/<width>/<recipe>/seed<seed>/macs.json  -> early_exit;  seconds.tsv (measured, never the same twice) -> early_exit/seconds*
-PLAIN = next(recipe for recipe, alpha in config["classifiers"]["recipes"].items() if alpha == 0)
-WIDTHS = list(config["classifiers"]["widths"])
-SCORED_WIDTH = config["uncertainty"]["width"]
+#
+# uncertainty.arrays names networks of classifiers.imagenet to read instead of the desk's family; <recipe> is then `imagenet`.
+ARRAYS = config["uncertainty"]["arrays"]
+if ARRAYS:
+    SCORED, MEMBERS = ((ARRAYS[system], "imagenet") for system in ("sirc", "ensemble_diversity"))
+    FAMILY = {network: (network, "imagenet") for network in ARRAYS["early_exit"]}
+    SWEPT = ARRAYS["early_exit"][0]
+    ALPHAS = ARRAYS["label_smoothing"]
+    SMOOTHED = {network: (network, "imagenet") for network in ALPHAS}
+else:
+    SWEPT = config["uncertainty"]["width"]
+    SCORED = MEMBERS = (SWEPT, PLAIN)
+    FAMILY = {width: (width, PLAIN) for width in config["classifiers"]["widths"]}
+    SMOOTHED = {recipe: (SWEPT, recipe) for width, recipe, seed in MODELS if width == SWEPT and seed == 0}
+    ALPHAS = {recipe: config["classifiers"]["recipes"][recipe] for recipe in SMOOTHED}
+SPLITS = ["test", *oods(*SCORED)]
+CASCADED = [(name, model, split) for name, model in FAMILY.items() for split in ["calibration", "test", *oods(*model)]]
+MEMORY = 64000 if ARRAYS else 3000  # megabytes for one table of a system
+HOURS = "12h" if ARRAYS else "1h"
 
 EVIDENCE["sirc"] = ["results/uncertainty/sirc/evidence.tsv"]
 EVIDENCE["ensemble_diversity"] = ["results/uncertainty/ensemble_diversity/evidence.tsv"]
 EVIDENCE["early_exit"] = [
     "results/uncertainty/early_exit/evidence.tsv",
-    "results/uncertainty/early_exit/seconds_evidence.tsv",
+    *([] if ARRAYS else ["results/uncertainty/early_exit/seconds_evidence.tsv"]),
 ]
 EVIDENCE["label_smoothing"] = ["results/uncertainty/label_smoothing/evidence.tsv"]
 
@@ -30,8 +46,14 @@ for system, title, path, caption in [
     ("ensemble_diversity", "Selective classification", "selective.tsv", "uncertainty_diversity_selective"),
     ("early_exit", "What models and cascades give and cost", "summary.tsv", "uncertainty_cascades_summary"),
     ("early_exit", "Against MACs", "figures/macs.svg", "uncertainty_cascades_macs"),
-    ("early_exit", "Against measured seconds", "figures/seconds.svg", "uncertainty_cascades_seconds"),
-    ("early_exit", "Measured seconds", "seconds.tsv", "uncertainty_cascades_timings"),
+    *(
+        []  # seconds are measured on the desk's networks only
+        if ARRAYS
+        else [
+            ("early_exit", "Against measured seconds", "figures/seconds.svg", "uncertainty_cascades_seconds"),
+            ("early_exit", "Measured seconds", "seconds.tsv", "uncertainty_cascades_timings"),
+        ]
+    ),
     ("early_exit", "Windows of every size", "figures/sizes.svg", "uncertainty_cascades_sizes"),
     ("label_smoothing", "Recipes and scores", "summary.tsv", "uncertainty_smoothing_summary"),
     ("label_smoothing", "Risk by coverage", "figures/risk_coverage.svg", "uncertainty_smoothing_risk_coverage"),
@@ -44,9 +66,7 @@ for system, title, path, caption in [
 
 rule score_outputs:
     input:
-        sets=expand(
-            "results/classifiers/outputs/{{width}}/{{recipe}}/seed{{seed}}/{set}.npz", set=["train", "test", *OOD_SETS]
-        ),
+        sets=expand("results/classifiers/outputs/{{width}}/{{recipe}}/seed{{seed}}/{set}.npz", set=["train", *SPLITS]),
         head="results/classifiers/outputs/{width}/{recipe}/seed{seed}/head.npz",
     output:
         scores="results/uncertainty/sirc/scores/{width}/{recipe}/seed{seed}.npz",
@@ -55,16 +75,21 @@ rule score_outputs:
         "logs/score_outputs/{width}/{recipe}/seed{seed}.log",
     benchmark:
         "benchmarks/score_outputs/{width}/{recipe}/seed{seed}.jsonl"
+    wildcard_constraints:
+        width=re.escape(SCORED[0]),
+        recipe=re.escape(SCORED[1]),
+    # before more trainings: the longest table then fills a core beside them, not after them
+    priority: 1
     conda:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime="2h",
+        mem_mb=64000 if ARRAYS else 4000,
+        runtime="12h" if ARRAYS else "2h",
     params:
         repo=REPO,
         code=code("uncertainty/score_outputs"),
-        outputs=lambda wildcards, input: repeated("outputs", zip(["test", *OOD_SETS], input.sets[1:])),
+        outputs=lambda wildcards, input: repeated("outputs", zip(SPLITS, input.sets[1:])),
         bank=lookup(dpath="uncertainty/bank", within=config),
         knn=lookup(dpath="uncertainty/knn", within=config),
         seed=lookup(dpath="seed", within=config),
@@ -78,12 +103,7 @@ rule score_outputs:
 
 rule evaluate_sirc:
     input:
-        scores=expand(
-            "results/uncertainty/sirc/scores/{width}/{recipe}/seed{seed}.npz",
-            width=SCORED_WIDTH,
-            recipe=PLAIN,
-            seed=SEEDS,
-        ),
+        scores=[f"results/uncertainty/sirc/scores/{'/'.join(SCORED)}/seed{seed}.npz" for seed in seeds(*SCORED)],
     output:
         separation="results/uncertainty/sirc/separation.tsv",
         aurr="results/uncertainty/sirc/aurr.tsv",
@@ -94,12 +114,14 @@ rule evaluate_sirc:
         "logs/evaluate_sirc.log",
     benchmark:
         "benchmarks/evaluate_sirc.jsonl"
+    # before more trainings: the longest table then fills a core beside them, not after them
+    priority: 1
     conda:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="1h",
+        mem_mb=MEMORY,
+        runtime=HOURS,
     params:
         repo=REPO,
         code=code("uncertainty/evaluate_sirc"),
@@ -147,7 +169,7 @@ rule plot_sirc:
 
 rule evaluate_diversity:
     input:
-        [outputs(SCORED_WIDTH, PLAIN, split) for split in ["test", *OOD_SETS]],
+        [outputs(*MEMBERS, split) for split in ["test", *oods(*MEMBERS)]],
     output:
         detection="results/uncertainty/ensemble_diversity/detection.tsv",
         selective="results/uncertainty/ensemble_diversity/selective.tsv",
@@ -162,12 +184,12 @@ rule evaluate_diversity:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="1h",
+        mem_mb=MEMORY,
+        runtime=HOURS,
     params:
         repo=REPO,
         code=code("uncertainty/evaluate_diversity"),
-        outputs=repeated("outputs", [(split, *outputs(SCORED_WIDTH, PLAIN, split)) for split in ["test", *OOD_SETS]]),
+        outputs=repeated("outputs", [(split, *outputs(*MEMBERS, split)) for split in ["test", *oods(*MEMBERS)]]),
         replicates=lookup(dpath="uncertainty/replicates", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
@@ -207,8 +229,8 @@ rule plot_diversity:
 
 rule evaluate_cascades:
     input:
-        outputs=[outputs(width, PLAIN, split) for width in WIDTHS for split in ["calibration", "test", *OOD_SETS]],
-        macs=expand("results/classifiers/models/{width}/{recipe}/seed0/macs.json", width=WIDTHS, recipe=PLAIN),
+        outputs=[outputs(*model, split) for name, model, split in CASCADED],
+        macs=[cost(*model) for model in FAMILY.values()],
     output:
         points="results/uncertainty/early_exit/points.tsv",
         windows="results/uncertainty/early_exit/windows.tsv",
@@ -223,21 +245,14 @@ rule evaluate_cascades:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="1h",
+        mem_mb=MEMORY,
+        runtime=HOURS,
     params:
         repo=REPO,
         code=code("uncertainty/evaluate_cascades"),
-        outputs=repeated(
-            "outputs",
-            [
-                (width, split, *outputs(width, PLAIN, split))
-                for width in WIDTHS
-                for split in ["calibration", "test", *OOD_SETS]
-            ],
-        ),
-        macs=lambda wildcards, input: repeated("macs", zip(WIDTHS, input.macs)),
-        width=lookup(dpath="uncertainty/width", within=config),
+        outputs=repeated("outputs", [(name, split, *outputs(*model, split)) for name, model, split in CASCADED]),
+        macs=lambda wildcards, input: repeated("macs", zip(FAMILY, input.macs)),
+        width=SWEPT,
         half_width=lookup(dpath="uncertainty/half_width", within=config),
         replicates=lookup(dpath="uncertainty/replicates", within=config),
         seed=lookup(dpath="seed", within=config),
@@ -333,7 +348,7 @@ rule plot_seconds:
 
 rule evaluate_smoothing:
     input:
-        [outputs(SCORED_WIDTH, recipe, split) for recipe in smoothed() for split in ["calibration", "test"]],
+        [outputs(*model, split) for model in SMOOTHED.values() for split in ["calibration", "test"]],
     output:
         measures="results/uncertainty/label_smoothing/measures.tsv",
         curves="results/uncertainty/label_smoothing/curves.tsv",
@@ -349,17 +364,17 @@ rule evaluate_smoothing:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime="1h",
+        mem_mb=MEMORY,
+        runtime=HOURS,
     params:
         repo=REPO,
         code=code("uncertainty/evaluate_smoothing"),
-        alphas=repeated("alpha", smoothed().items()),
+        alphas=repeated("alpha", ALPHAS.items()),
         outputs=repeated(
             "outputs",
             [
-                (recipe, split, *outputs(SCORED_WIDTH, recipe, split))
-                for recipe in smoothed()
+                (recipe, split, *outputs(*model, split))
+                for recipe, model in SMOOTHED.items()
                 for split in ["calibration", "test"]
             ],
         ),

@@ -87,6 +87,13 @@ def _misfit(what: str, value, schema: dict) -> str | None:
 def _contradiction(config: dict) -> str | None:
     """What the schema cannot say: keys that must agree with each other."""
     promoters, known = config["promoters"], config["genomes"]
+    if config["uncertainty"]["arrays"]:
+        sentence = _unread(config["uncertainty"]["arrays"], config["classifiers"]["imagenet"])
+        if sentence:
+            return sentence
+    sentence = _unsampled(config["samplers"], "deis_sn" in config["systems"])
+    if sentence:
+        return sentence
     for key, names in [
         ("species", promoters["species"]),
         ("split.orthologs", [name for group in promoters["split"]["orthologs"] for name in group]),
@@ -139,6 +146,48 @@ def _contradiction_of_images(told: dict, asked: bool) -> str | None:
         return f"config key text_to_image.glyphs.sets.{alien[0]}: only the world scenes has it; glyphs has a drawing for each name."
     if told["reconstruction"]["judged"] > told["samples"]:
         return f"config key text_to_image.reconstruction.judged: there are only {told['samples']} images of a prompt (samples)."
+    return None
+
+
+def _unread(arrays: dict, imagenet: dict) -> str | None:
+    """What uncertainty.arrays asks of networks that classifiers.imagenet does not have or not run on the splits."""
+    needs = [("sirc", arrays["sirc"], ("train", "test"), 1)]
+    needs += [("ensemble_diversity", arrays["ensemble_diversity"], ("test",), 2)]
+    needs += [("early_exit", network, ("calibration", "test"), 2) for network in arrays["early_exit"]]
+    needs += [("label_smoothing", network, ("calibration", "test"), 1) for network in arrays["label_smoothing"]]
+    for system, network, splits, seeds in needs:
+        where, told = f"config key uncertainty.arrays.{system}: {network}", imagenet["networks"].get(network)
+        if told is None:
+            return f"{where} is not defined under classifiers.imagenet.networks."
+        run_on = imagenet["benchmarks"].get(told["benchmark"], {})
+        lacking = [split for split in splits if split not in run_on]
+        if lacking:
+            return f"{where} is run on the benchmark {told['benchmark']}, which has no {' and no '.join(lacking)}."
+        if system != "label_smoothing" and not set(run_on) - {"train", "calibration", "test"}:
+            return f"{where} is run on the benchmark {told['benchmark']}, which has no OOD set."
+        if told["seeds"] < seeds:
+            return f"{where} needs {seeds} seeds at least; give it classifiers.imagenet.networks.{network}.seeds."
+    for system in ("early_exit", "label_smoothing"):
+        alike = {(imagenet["networks"][one]["benchmark"], imagenet["networks"][one]["seeds"]) for one in arrays[system]}
+        if len(alike) > 1:
+            return f"config key uncertainty.arrays.{system}: its networks differ in benchmark or number of seeds."
+    if sum(alpha == 0 for alpha in arrays["label_smoothing"].values()) != 1:
+        return (
+            "config key uncertainty.arrays.label_smoothing: exactly one network is trained without smoothing (alpha 0)."
+        )
+    return None
+
+
+def _unsampled(samplers: dict, wanted: bool) -> str | None:
+    """A denoiser whose images are named nowhere, or none at all where the system is wanted."""
+    for name, network in samplers["networks"].items():
+        if network and network["images"] != "fashion_mnist" and not samplers[network["images"]]:
+            return (
+                f"config key samplers.{network['images']}: samplers.networks.{name} is trained on these images; "
+                "name the file or folder that config/README.md says to fetch."
+            )
+    if wanted and not (samplers["beds"] or any(samplers["networks"].values())):
+        return "config key samplers: name at least one of beds and networks, or leave deis_sn out of systems."
     return None
 
 

@@ -225,5 +225,9 @@ def test_seconds_of_cascades(command, models, sets, tmp_path):
     share = table.groupby("system")["share"].first()
     assert share["single"] == 0 and share["ensemble"] == 1 and 0 < share["window"] < 0.6
     assert (table["seconds"] > 0).all()
+    again = ("--pair", "M", models / "1", models / "0", models / "1" / "outputs" / "calibration.npz")
+    assert command("classifiers/time_cascade", *pair, *again, *options)[0] == 0
+    family = read_table(tmp_path / "seconds.tsv").query("system == 'family_cascade'")
+    assert list(family["pair"]) == ["S+M", "S+M"] and family["share"].between(0, 0.6).all()
     code, err = command("classifiers/time_cascade", *pair, *options, "--half-width", 0)
     assert code == 2 and "--half-width 0.0 in (0, 0.5]" in err

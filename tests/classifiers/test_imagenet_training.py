@@ -140,7 +140,6 @@ def test_a_network_learns_colours_and_its_outputs_are_written(options, folder, t
         "--training",
         tmp_path / "model" / "config.json",
     ]
-    outputs += ["--preprocessing", json.dumps(told["preprocessing"])]
     outputs += ["--set", folder / "calibration.tsv", folder, tmp_path / "test.npz", "--head", tmp_path / "head.npz"]
     outputs += ["--macs", tmp_path / "macs.json", "--config", tmp_path / "config.json"]
     assert run_command(*outputs) == 0

@@ -1,13 +1,10 @@
 """The family of networks: sizes, features, seeds; MACs by hand; checkpoints that are whole, and those that are not."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from genovision.classifiers import checkpoints
+from genovision import checkpoints
 from genovision.classifiers.macs import macs, parameters
 from genovision.classifiers.networks import ResNet, Shape
 from genovision.errors import InputError
@@ -64,45 +61,3 @@ def test_a_checkpoint_of_another_architecture_is_refused_with_the_first_differen
     ):
         with pytest.raises(InputError, match=message):
             checkpoints.load_into(ResNet(SMALL), ResNet(other).state_dict(), "a.safetensors")
-
-
-def test_pickled_and_damaged_tensor_files_are_refused(tmp_path):
-    torch.save({"a": torch.zeros(3)}, tmp_path / "a.pt")
-    checkpoints.write_tensors({"a": torch.zeros(300)}, tmp_path / "b.safetensors")
-    (tmp_path / "b.safetensors").write_bytes((tmp_path / "b.safetensors").read_bytes()[:-100])
-    (tmp_path / "c.safetensors").write_bytes(b"")
-    for name in ("a.pt", "b.safetensors", "c.safetensors"):
-        with pytest.raises(InputError, match="no whole safetensors"):
-            checkpoints.read_tensors(tmp_path / name)
-
-
-def test_the_newest_whole_checkpoint_is_taken_and_older_ones_go(tmp_path):
-    for step in (10, 20, 30):
-        checkpoints.save(tmp_path, step, {"a": torch.full((3,), float(step))}, {"fingerprint": "f"})
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f"step0000000{step}.{suffix}" for step in (20, 30) for suffix in ("json", "safetensors")
-    ]
-    tensors, facts = checkpoints.newest(tmp_path, "f")
-    assert facts["step"] == 30 and tensors["a"][0] == 30
-    assert checkpoints.newest(tmp_path, "another run") is None
-    newest = tmp_path / "step000000030.safetensors"
-    newest.write_bytes(newest.read_bytes()[:-1])  # torn
-    assert checkpoints.newest(tmp_path, "f")[1]["step"] == 20
-    (tmp_path / "step000000020.json").write_text(json.dumps({"fingerprint": "f"})[:-4])
-    assert checkpoints.newest(tmp_path, "f") is None
-    checkpoints.clear(tmp_path)
-    assert not tmp_path.exists()
-
-
-def test_state_of_network_and_optimizer_comes_back():
-    network = ResNet(SMALL)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    network(torch.rand(4, 1, 28, 28)).sum().backward()
-    optimizer.step()
-    other = ResNet(SMALL, seed=9)
-    taken = torch.optim.SGD(other.parameters(), lr=0.1, momentum=0.9)
-    checkpoints.restore(other, taken, checkpoints.state(network, optimizer), "x")
-    for (_, a), (_, b) in zip(network.named_parameters(), other.named_parameters(), strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(optimizer.state[a]["momentum_buffer"], taken.state[b]["momentum_buffer"])
-    assert np.isclose(float(other.stem[1].running_mean.sum()), float(network.stem[1].running_mean.sum()))

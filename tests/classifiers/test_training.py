@@ -10,7 +10,7 @@ import pytest
 import torch
 from classifiers.miniature import striped
 
-from genovision.classifiers import checkpoints
+from genovision import checkpoints
 from genovision.classifiers.networks import ResNet, Shape, as_input
 from genovision.classifiers.training import (
     InMemory,

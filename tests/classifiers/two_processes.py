@@ -8,7 +8,7 @@ import torch
 from accelerate import debug_launcher
 from classifiers.miniature import striped
 
-from genovision.classifiers.checkpoints import write_tensors
+from genovision.checkpoints import write_tensors
 from genovision.classifiers.networks import ResNet, Shape
 from genovision.classifiers.training import InMemory, Recipe, train
 

@@ -163,3 +163,16 @@ def test_the_window_beats_a_single_threshold_of_equal_cost_and_a_random_one_in_c
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("policy", [Window, SingleThreshold])
+def test_a_policy_without_a_place_says_so(policy):
+    for use in (
+        lambda one: one.passes_on([0.1]),
+        lambda one: one.expected_macs([1, 2]),
+        lambda one: run([np.zeros((2, 3)), np.zeros((2, 3))], [one]),
+    ):
+        with pytest.raises(ValueError, match=f"the {policy.__name__} has no place yet: call fit with validation data"):
+            use(policy())
+    with pytest.raises(ValueError, match="call fit"):
+        Window().adjust([0.1, 0.2])

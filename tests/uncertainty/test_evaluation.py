@@ -6,12 +6,12 @@ import pytest
 from uncertainty import miniature
 
 from genovision.claims.ledger import check_evidence
-from genovision.resampling import stream
+from genovision.resampling import Draws, stream
 from genovision.uncertainty import cascade_tables, diversity_tables, metrics, resampled, sirc_tables, smoothing_tables
 from genovision.uncertainty.evaluation import estimate, plus_minus, wide
 from genovision.uncertainty.metrics import Ranking
 from genovision.uncertainty.outputs import Head, Outputs
-from genovision.uncertainty.resampled import Draws, mean_over_seeds, over_seeds
+from genovision.uncertainty.resampled import mean_over_seeds, over_seeds
 
 SIZES = {"train": 600, "calibration": 600, "test": 700, **dict.fromkeys(miniature.OOD, 300)}
 
@@ -35,6 +35,13 @@ def pair():
     return ours, correct, theirs, draws("test", 1_500), draws("far", 800)
 
 
+def test_blocks_of_draws_are_the_draws():
+    draws = Draws(40, 3)
+    blocks = list(draws.blocks({"test": 300_000}))
+    assert len(blocks) > 1
+    assert np.array_equal(np.vstack([counts for (counts,) in blocks]), draws("test", 300_000)[1:])
+
+
 def test_draws_are_the_data_first_and_the_same_for_everybody():
     one, other = Draws(5, 3)("test", 40), Draws(5, 3)("test", 40)
     assert (one[0] == 1).all() and (one.sum(axis=1) == 40).all()
@@ -43,74 +50,131 @@ def test_draws_are_the_data_first_and_the_same_for_everybody():
     assert not np.array_equal(one[1:], Draws(5, 3)("train", 40)[1:])
 
 
-def test_auroc_is_exact_on_the_data_and_near_on_samples(pair):
-    ours, _, theirs, counts, drawn = pair
-    values = resampled.auroc(ours, theirs, counts, drawn)
-    exact = metrics.auroc(Ranking.separating(ours, theirs), weights=np.hstack([counts, drawn]))
-    assert values[0] == pytest.approx(metrics.auroc(ours, theirs), abs=1e-12)
-    assert np.abs(values - exact).max() < 1e-3
-    assert np.abs(values - exact).max() < 0.1 * np.std(exact)
+def tied(pair, digits):
+    """The pair with confidences rounded, or as they are."""
+    ours, correct, theirs, counts, drawn = pair
+    return (
+        (ours, correct, theirs, counts, drawn)
+        if digits is None
+        else (ours.round(digits), correct, theirs.round(digits), counts, drawn)
+    )
 
 
-def test_auroc_counts_ties_half():
-    ones = np.ones((1, 3))
-    ours, theirs = np.array([1.0, 2.0, 2.0]), np.array([1.0, 2.0, 0.0])
-    assert resampled.auroc(ours, theirs, ones, ones)[0] == pytest.approx(metrics.auroc(ours, theirs))
+def repeated(values, row):
+    """A sample as rows: each as often as it was drawn."""
+    return np.repeat(values, row.astype(int))
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+def test_auroc_is_that_of_the_repeated_rows(pair, digits):
+    ours, _, theirs, counts, drawn = tied(pair, digits)
+    values = resampled.auroc(ours, {"far": theirs, "self": ours[:100]}, counts, {"far": drawn, "self": counts[:, :100]})
+    for r in range(len(counts)):
+        first = repeated(ours, counts[r])
+        assert values["far"][r] == pytest.approx(metrics.auroc(first, repeated(theirs, drawn[r])), abs=1e-12)
+        assert values["self"][r] == pytest.approx(
+            metrics.auroc(first, repeated(ours[:100], counts[r, :100])), abs=1e-12
+        )
 
 
 def test_auroc_without_negatives_is_undefined():
-    assert np.isnan(resampled.auroc(np.ones(3), np.ones(0), np.ones((2, 3)), np.ones((2, 0)))).all()
+    ones = np.ones((2, 3), dtype=np.uint16)
+    assert np.isnan(resampled.auroc(np.ones(3), {"none": np.ones(0)}, ones, {"none": ones[:, :0]})["none"]).all()
 
 
+@pytest.mark.parametrize("digits", [None, 1, 0])
 @pytest.mark.parametrize("coverage", [0.05, 0.5, 0.95, 1.0])
-def test_thresholds_and_shares_are_those_of_the_repeated_rows(pair, coverage):
-    ours, _, theirs, counts, drawn = pair
-    at = resampled.thresholds(ours, counts, coverage)
-    accepted = resampled.share_at(theirs, drawn, at)
+def test_thresholds_and_shares_are_those_of_the_repeated_rows(pair, coverage, digits):
+    ours, _, theirs, counts, drawn = tied(pair, digits)
+    found = resampled.operating(ours, counts, coverage)
+    accepted = resampled.share_at(theirs, drawn, found.threshold)
     for r in range(len(counts)):
-        ours_r, theirs_r = np.repeat(ours, counts[r].astype(int)), np.repeat(theirs, drawn[r].astype(int))
+        ours_r, theirs_r = repeated(ours, counts[r]), repeated(theirs, drawn[r])
         best = np.abs([np.mean(ours_r >= t) - coverage for t in np.unique(ours_r)]).min()
-        assert abs(np.mean(ours_r >= at[r]) - coverage) == pytest.approx(best, abs=1e-12)
-        assert accepted[r] == pytest.approx(np.mean(theirs_r >= at[r]))
+        assert abs(found.share[r] - coverage) == pytest.approx(best, abs=1e-12)
+        assert found.share[r] == pytest.approx(np.mean(ours_r >= found.threshold[r]))
+        assert accepted[r] == pytest.approx(np.mean(theirs_r >= found.threshold[r]))
 
 
 def test_false_positives_on_the_data_are_the_metric(pair):
     ours, _, theirs, counts, drawn = pair
-    at = resampled.thresholds(ours, counts, 0.95)
+    at = resampled.operating(ours, counts, 0.95).threshold
     assert resampled.share_at(theirs, drawn, at)[0] == metrics.fpr_at_tpr(ours, theirs)
 
 
-def test_a_narrow_band_of_ranks_is_enough_and_ties_fall_back_to_all():
+def test_equally_near_thresholds_give_the_first():
     confidence = np.repeat([3.0, 2.0, 1.0], [10, 980, 10])
-    counts = Draws(20, 0)("x", 1_000)
-    at = resampled.thresholds(confidence, counts, 0.5)
+    at = resampled.operating(confidence, Draws(20, 0)("x", 1_000), 0.5).threshold
     assert set(at) <= {2.0, 3.0}
     assert at[0] == 3.0  # 1 % is nearer to one half than 99 %, by a hair: equally near, the first
 
 
-def test_a_mixture_needs_no_draw(pair):
+def slow_aurr(ours, correct, theirs, row, drawn, alpha, costs):
+    """AURR of one sample by its definition: recall steps times the mean cost at their end, rows weighed to a share alpha of ID inputs."""
+    weight = np.concatenate([alpha * row / row.sum(), (1 - alpha) * drawn / drawn.sum()])
+    s, right = np.concatenate([ours, theirs]), np.append(correct, np.zeros(len(theirs), dtype=bool))
+    cost = np.where(right, 0, np.repeat(costs, [len(ours), len(theirs)]))
+    area = 0.0
+    for t in np.unique(s[right]):
+        if step := weight[right & (s == t)].sum():
+            area += step * (weight * cost)[s >= t].sum() / weight[s >= t].sum()
+    return area / weight[right].sum()
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+def test_streams_are_weighed_by_definition(pair, digits):
+    ours, correct, theirs, counts, drawn = tied(pair, digits)
+    alphas, costs, recalls = (1.0, 0.5, 0.3), ((0.5, 0.5), (1.0, 0.0), (0.2, 0.7)), np.array([0.01, 0.6, 1.0])
+    found = resampled.streams(ours, correct, {"far": theirs}, counts[:4], {"far": drawn[:4]}, alphas, costs, recalls)[
+        "far"
+    ]
+    assert found.areas.shape == (3, 3, 4) and found.risks.shape == (4, 3)
+    for r in range(4):
+        for a, alpha in enumerate(alphas):
+            for c, pair_of_costs in enumerate(costs):
+                slow = slow_aurr(ours, correct, theirs, counts[r], drawn[r], alpha, pair_of_costs)
+                assert found.areas[a, c, r] == pytest.approx(slow, rel=1e-9)
+        weight, other = counts[r] / counts[r].sum(), drawn[r] / drawn[r].sum()
+        for g, recall in enumerate(recalls):
+            at = max(
+                t
+                for t in np.unique(ours)
+                if weight[correct & (ours >= t)].sum() >= (recall - 1e-9) * weight[correct].sum()
+            )
+            bad, whole = weight[~correct & (ours >= at)].sum() + other[theirs >= at].sum(), weight[ours >= at].sum()
+            whole += other[theirs >= at].sum()
+            assert found.risks[r, g] == pytest.approx(bad / whole / 2)
+
+
+def test_streams_equal_the_metric_where_rows_can_be_repeated(pair):
     ours, correct, theirs, counts, drawn = pair
-    even = resampled.aurr(ours, correct, theirs, counts, drawn, 0.5, (1.0, 1.0))[0]
+    found = resampled.streams(ours, correct, {"far": theirs}, counts[:1], {"far": drawn[:1]}, (0.5, 1.0), ((1.0, 1.0),))
     balanced = metrics.aurr(
         np.concatenate([np.repeat(ours, 8), np.repeat(theirs, 15)]),
         np.append(np.repeat(correct, 8), np.zeros(12_000, bool)),
     )
-    assert even == pytest.approx(balanced, rel=1e-9)
-    nothing = resampled.aurr(ours, correct, theirs, counts, drawn, 1.0, (1.0, 1.0))[0]
-    assert nothing == pytest.approx(metrics.aurr(ours, correct), rel=1e-9)
+    assert found["far"].areas[0, 0, 0] == pytest.approx(balanced, rel=1e-9)
+    assert found["far"].areas[1, 0, 0] == pytest.approx(metrics.aurr(ours, correct), rel=1e-9)
 
 
-def test_aurr_is_linear_in_the_costs(pair):
-    parts = [resampled.aurr(*pair, 0.4, costs) for costs in ((1.0, 0.0), (0.0, 1.0), (0.3, 0.7))]
-    assert np.allclose(0.3 * parts[0] + 0.7 * parts[1], parts[2])
-
-
-def test_a_curve_is_the_risk_at_each_coverage(pair):
-    ours, correct, _, counts, _ = pair
+@pytest.mark.parametrize("digits", [None, 1])
+def test_several_measures_of_one_ranking_are_the_metrics(pair, digits):
+    ours, correct, _, counts, _ = tied(pair, digits)
     ranking, grid = Ranking(ours, correct), np.linspace(0.0101, 0.9991, 25)
-    curve = resampled.risk_curve(ranking, counts, grid)
+    measures = {"aurc": metrics.aurc, "curve": lambda weighed: resampled.risk_curve(weighed, grid)}
+    found = resampled.measured(ranking, counts, measures)
+    for r in range(len(counts)):
+        slow = metrics.aurc(repeated(ours, counts[r]), repeated(correct, counts[r]))
+        assert found["aurc"][r] == pytest.approx(slow, rel=1e-12)
     for k, coverage in enumerate(grid):
-        assert np.allclose(curve[:, k], metrics.risk_at_coverage(ranking, coverage=coverage, weights=counts))
+        assert np.allclose(found["curve"][:, k], metrics.risk_at_coverage(ranking, coverage=coverage, weights=counts))
+
+
+def test_means_are_weighed_by_counts(pair):
+    ours, correct, _, counts, _ = pair
+    both = resampled.weighted(np.column_stack([ours, correct]), counts)
+    assert both[3] == pytest.approx([np.mean(repeated(ours, counts[3])), np.mean(repeated(correct, counts[3]))])
+    assert np.allclose(resampled.weighted(ours, counts), both[:, 0])
 
 
 def test_seeds_vary_by_students_t():
@@ -335,17 +399,29 @@ def coverages(**by_width):
 
 
 def test_seconds_are_medians_of_repeats_timed_in_turn():
-    table, evidence = cascade_tables.compare_seconds(timings({"M": 1}), coverages(M=(0.5, 0.6)), 50, 0)
+    table, evidence = cascade_tables.compare_seconds(timings({"M": 1}), coverages(M=(0.5, 0.6)), Draws(50, 0))
     found = table.set_index("system")
     assert found.loc["window", "seconds"] == pytest.approx(1.22)
     assert found.loc["window", "against_ensemble"] == pytest.approx(1.22 / 2.02)
     assert evidence.empty  # there is no dearer model to be compared with
 
 
+def test_the_cascade_through_all_widths_is_timed_beside_them():
+    family = [("S+M", "family_cascade", r, 100, 0.3, 2.0 + r) for r in range(5)]
+    seconds = pd.concat([timings({"S": 1, "M": 4}), pd.DataFrame(family, columns=timings({}).columns)])
+    points = coverages(S=(0.6, 0.7), M=(0.8, 0.9))
+    table, evidence = cascade_tables.compare_seconds(seconds, points, Draws(50, 0))
+    row = table.set_index("system").loc["family_cascade"]
+    assert (row["pair"], row["seconds"]) == ("S+M", 4.0) and np.isnan(row["against_ensemble"])
+    pd.testing.assert_frame_equal(
+        evidence, cascade_tables.compare_seconds(timings({"S": 1, "M": 4}), points, Draws(50, 0))[1]
+    )
+
+
 def test_seconds_are_held_against_a_single_model_of_equal_coverage():
     # M costs four times S; half-way in coverage is half-way in the logarithm of the cost, so twice S
     points = coverages(S=(0.6, 0.7), M=(0.8, 0.9))
-    _, evidence = cascade_tables.compare_seconds(timings({"S": 1, "M": 4}), points, 50, 0)
+    _, evidence = cascade_tables.compare_seconds(timings({"S": 1, "M": 4}), points, Draws(50, 0))
     assert set(evidence["group"]) == {"S"}
     assert set(evidence["side"]) == {"single", "window_cascade"}
     wide_ = evidence.pivot(index="replicate", columns="side", values="value")
@@ -364,8 +440,8 @@ def test_the_best_scores_are_chosen_on_the_other_half_anew_in_every_replicate(si
         ours, theirs = one.scores["test"][score][half["test"]], one.scores[name][score][half[name]]
         counts = [draws(split, sizes[split])[[r]][:, half[split]] for split in ("test", name)]
         if metric == "auroc":
-            return resampled.auroc(ours, theirs, *counts)[0]
-        return resampled.aurr(ours, one.correct[half["test"]], theirs, *counts)[0]
+            return metrics.auroc(Ranking.separating(ours, theirs), weights=np.hstack(counts))[0]
+        return slow_aurr(ours, one.correct[half["test"]], theirs, counts[0][0], counts[1][0], 0.5, (0.5, 0.5))
 
     detectors = (*sirc_tables.SOFTMAX, *sirc_tables.DETECTORS)
     for r in range(7):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from peers import peer
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from genovision import resampling
 from genovision.resampling import interval
 from genovision.uncertainty import metrics
 from genovision.uncertainty.metrics import (
@@ -436,6 +437,8 @@ def test_weights_are_rows_repeated(metric, options, digits):
         assert value == pytest.approx(metric(repeated, **options), abs=1e-12)
         assert metric(ranking, weights=row, **options) == value
     assert found[0] == pytest.approx(metric(ranking, **options), abs=1e-12)
+    np.testing.assert_array_equal(metric(ranking.weighed(weights), **options), found)
+    np.testing.assert_allclose(metric(ranking, weights=weights.astype(float), **options), found, atol=1e-12)
 
 
 def test_costs_and_weights_together():
@@ -450,7 +453,7 @@ def test_costs_and_weights_together():
 def test_bootstrap_does_not_depend_on_the_size_of_its_blocks(monkeypatch):
     ranking = Ranking.separating(*np.split(some(300)[0], [200]))
     values = bootstrap(auroc, ranking, replicates=50, seed=2)
-    monkeypatch.setattr(metrics, "_NUMBERS", 2000)
+    monkeypatch.setattr(resampling, "_NUMBERS", 2000)
     np.testing.assert_array_equal(bootstrap(auroc, ranking, replicates=50, seed=2), values)
     assert (bootstrap(auroc, ranking, replicates=50, seed=3) != values).any()
 

@@ -31,7 +31,9 @@ def test_parameters_are_three_population_deviations_below_the_mean():
 
 def test_one_secondary_score_as_a_column_is_the_same():
     s1, s2 = RNG.random(50), RNG.standard_normal(50)
-    np.testing.assert_array_equal(SIRC().fit(s2).score(s1, s2), SIRC().fit(s2[:, None]).score(s1, s2[:, None]))
+    for train in (s2, s2[:, None]):
+        for second in (s2, s2[:, None]):
+            np.testing.assert_array_equal(SIRC().fit(train).score(s1, second), SIRC().fit(s2).score(s1, s2))
 
 
 def test_where_s2_is_high_s1_decides():
@@ -96,9 +98,11 @@ def test_bad_input():
         SIRC().fit([0.1] * 7)
     with pytest.raises(ValueError, match="no rows"):
         SIRC().fit([])
-    with pytest.raises(ValueError, match=r"s1 has shape \(2,\), s2 \(3,\)"):
+    with pytest.raises(ValueError, match=r"s2 has shape \(3,\), but to s1 of shape \(2,\) belongs \(2,\) or \(2, 1\)"):
         sirc.score([0.1, 0.2], [1, 2, 3])
-    with pytest.raises(ValueError, match=r"s2 \(2, 2\); fitted for 1"):
+    with pytest.raises(ValueError, match=r"belongs \(2, 3\): fitted for 3"):
+        SIRC().fit(RNG.standard_normal((5, 3))).score([0.1, 0.2], [1, 2])
+    with pytest.raises(ValueError, match=r"s2 has shape \(2, 2\).*fitted for 1"):
         sirc.score([0.1, 0.2], np.zeros((2, 2)))
     with pytest.raises(ValueError, match="above its maximum"):
         sirc.score([0.1, 1.2], [1, 2])

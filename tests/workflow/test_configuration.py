@@ -136,3 +136,54 @@ def test_claims_are_checked(tmp_path, capsys):
         with pytest.raises(SystemExit):
             check_claims(str(path), CLAIMS)
         assert sentence in capsys.readouterr().err
+
+
+SPLITS = {"train": "imagenet_train", "calibration": "imagenet_val", "test": "imagenet_val"}
+ARRAYS = {"sirc": "one", "ensemble_diversity": "one", "early_exit": ["one", "two"]}
+ARRAYS["label_smoothing"] = {"one": 0.0, "two": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sirc": "absent"}, "sirc: absent is not defined under classifiers.imagenet.networks"),
+        ({"sirc": "lite0"}, "sirc: lite0 is run on the benchmark photographs, which has no train and no test"),
+        ({"sirc": "inside"}, "sirc: inside is run on the benchmark id_only, which has no OOD set"),
+        ({"ensemble_diversity": "alone"}, "ensemble_diversity: alone needs 2 seeds at least"),
+        ({"early_exit": ["one", "three"]}, "early_exit: its networks differ in benchmark or number of seeds"),
+        ({"label_smoothing": {"one": 0.1, "two": 0.1}}, "label_smoothing: exactly one network"),
+        ({"early_exit": ["one"]}, "early_exit: ['one'] is too short"),
+    ],
+)
+def test_arrays_name_networks_that_are_run_on_what_the_systems_read(changes, sentence, capsys):
+    def config(arrays):
+        imagenet = copy.deepcopy(CONFIG["classifiers"]["imagenet"])
+        imagenet["benchmarks"] |= {"mini": SPLITS | {"far": "textures"}, "id_only": SPLITS}
+        network = {"architecture": "resnet50", "benchmark": "mini", "weights": {"hub": True}}
+        seeds = {"one": 2, "two": 2, "three": 3, "alone": 1}
+        imagenet["networks"] |= {name: network | {"seeds": number} for name, number in seeds.items()}
+        imagenet["networks"]["inside"] = network | {"benchmark": "id_only"}
+        return merged(classifiers__imagenet=imagenet, uncertainty__arrays=arrays)
+
+    check_config(config(ARRAYS), SCHEMA)
+    with pytest.raises(SystemExit) as stop:
+        check_config(config(ARRAYS | changes), SCHEMA)
+    assert stop.value.code == 2
+    assert f"config key uncertainty.arrays.{sentence}" in capsys.readouterr().err
+
+
+def test_a_denoiser_has_images_and_the_system_a_denoiser(capsys):
+    network = {"images": "cifar10", "channels": [32], "steps": 10}
+    check_config(merged(samplers={"networks": {"small": network}, "cifar10": "cifar.tar.gz"}), SCHEMA)
+    check_config(merged(samplers={"networks": {"small": None}}), SCHEMA)
+    for samplers, sentence in [
+        ({"networks": {"small": network}}, "samplers.cifar10: samplers.networks.small is trained on these images"),
+        ({"beds": [], "networks": {}}, "samplers: name at least one of beds and networks"),
+        ({"networks": {"mixture": network}}, "samplers.networks"),
+        ({"networks": {"small": network | {"images": "imagenet"}}}, "samplers.networks.small.images"),
+        ({"nfe": [2]}, "samplers.nfe[0]"),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            check_config(merged(samplers=samplers, systems=["deis_sn"]), SCHEMA)
+        assert stop.value.code == 2
+        assert sentence in capsys.readouterr().err

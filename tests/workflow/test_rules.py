@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+# a bed has no file, and what is retrieved or drawn comes from nowhere in the graph
+WITHOUT_INPUT = {"retrieve", "read_jaspar", "write_noise_images", "collect_normalizer", "prepare_denoising_images"}
 TARGETS = {
     "all",
     "epd_gendna",
@@ -18,6 +20,8 @@ TARGETS = {
     "early_exit",
     "label_smoothing",
     "uncertainty",
+    "deis_sn",
+    "samplers",
     "punc",
     "text_to_image",
 }
@@ -38,7 +42,7 @@ def test_there_are_rules_to_check_and_targets_compute_nothing(workflow, computin
 def test_every_rule_has_what_a_rule_needs(computing):
     for rule in computing:
         assert rule.output, rule.name
-        assert rule.input or rule.name in {"retrieve", "read_jaspar", "write_noise_images"}, rule.name
+        assert rule.input or rule.name in WITHOUT_INPUT, rule.name
         assert rule.log, rule.name
         assert rule.benchmark and str(rule.benchmark).endswith(".jsonl"), rule.name
         assert rule.message, rule.name

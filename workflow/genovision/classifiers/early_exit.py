@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +51,8 @@ def cascade(
     return confidence, stage
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
+def seconds(run: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall-clock seconds of one call, and what it returned."""
     begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
+    answer = run()
+    return time.perf_counter() - begin, answer

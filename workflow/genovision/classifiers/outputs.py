@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from genovision.atomic import replacing
-from genovision.classifiers.checkpoints import load_into, read_tensors, write_tensors
+from genovision.checkpoints import load_into, read_tensors, write_tensors
 from genovision.classifiers.image_sets import ImageSet
 from genovision.classifiers.networks import ResNet, Shape, as_input
 from genovision.errors import InputError

@@ -5,8 +5,6 @@ checkpoint gives the weights of the uninterrupted run, and the batch size change
 bf16 and several GPUs on CUDA, plain float32 on a CPU.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +17,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional
 
-from genovision.classifiers import checkpoints
+from genovision import checkpoints
 from genovision.classifiers.networks import as_input
 from genovision.errors import InputError
 
@@ -163,13 +161,8 @@ class Trained(NamedTuple):
 
 
 def fingerprint(network: nn.Module, recipe: Recipe, *arrays: np.ndarray) -> str:
-    """What a checkpoint must share with a run to be taken up by it: architecture, recipe, data, torch and its number of threads."""
-    digest = hashlib.sha256(json.dumps(recipe.to_json(), sort_keys=True).encode())
-    digest.update(repr([(name, tuple(t.shape)) for name, t in network.state_dict().items()]).encode())
-    digest.update(f"{torch.__version__} {torch.get_num_threads()}".encode())
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    """What a checkpoint must share with a run to be taken up by it."""
+    return checkpoints.fingerprint(network, recipe.to_json(), *arrays)
 
 
 def predict(network: nn.Module, images: np.ndarray, device: torch.device | str = "cpu", batch: int = 500) -> np.ndarray:

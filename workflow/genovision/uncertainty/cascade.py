@@ -44,6 +44,7 @@ class Window:
         self.level = TASKS[task].level if level is None else float(level)
         if not 0.0 <= self.level <= 1.0:
             raise ValueError(f"the {self.point} of a window lies in [0, 1], not at {self.level}")
+        self.tau = self.low = self.high = self.share = self.half_width = None
 
     def fit(self, confidence: npt.ArrayLike, correct: npt.ArrayLike | None = None, half_width: float = 0.1) -> "Window":
         """Place the window on validation data, `half_width` of them (a share) on either side of tau; returns self.
@@ -68,6 +69,7 @@ class Window:
 
         Under distribution shift more or fewer inputs than intended fall into a window counted on validation data; this one holds the share.
         """
+        _fitted(self)
         adjusted = Window(self.task, self.level)
         adjusted.tau, adjusted.half_width = self.tau, self.half_width
         return adjusted._place(_confidences(confidence))
@@ -86,6 +88,7 @@ class Window:
 
     def passes_on(self, confidence: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which inputs go on to the next stage: low <= confidence <= high, both ends included."""
+        _fitted(self)
         s = np.asarray(confidence, dtype=np.float64)
         return (s >= self.low) & (s <= self.high)
 
@@ -94,11 +97,15 @@ class Window:
 
         The share is that of the data the window was placed on, or of `confidence` when given (the realised cost).
         """
+        _fitted(self)
         return _expected(macs, self.share if confidence is None else float(self.passes_on(confidence).mean()))
 
 
 class SingleThreshold:
     """The rival, as cascades for accuracy do it: everything up to a threshold continues, the `share` of least confident inputs."""
+
+    def __init__(self) -> None:
+        self.high = self.share = None
 
     def fit(
         self, confidence: npt.ArrayLike, correct: npt.ArrayLike | None = None, share: float = 0.2
@@ -113,11 +120,18 @@ class SingleThreshold:
 
     def passes_on(self, confidence: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which inputs go on to the next stage: confidence <= high."""
+        _fitted(self)
         return np.asarray(confidence, dtype=np.float64) <= self.high
 
     def expected_macs(self, macs: Sequence[float], confidence: npt.ArrayLike | None = None) -> float:
         """As for `Window`."""
+        _fitted(self)
         return _expected(macs, self.share if confidence is None else float(self.passes_on(confidence).mean()))
+
+
+def _fitted(policy: Window | SingleThreshold) -> None:
+    if policy.high is None:
+        raise ValueError(f"the {type(policy).__name__} has no place yet: call fit with validation data first")
 
 
 def percentile_rank(values: Array, at: float) -> float:

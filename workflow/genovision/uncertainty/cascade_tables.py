@@ -8,6 +8,7 @@ calibration split; the adjusted window also sees the confidences, not the labels
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations, permutations
 from typing import NamedTuple
 
@@ -15,20 +16,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from genovision.resampling import stream
+from genovision.resampling import Draws, stream
 from genovision.uncertainty import cascade, metrics, resampled
 from genovision.uncertainty.cascade import SCORES, SingleThreshold, Window
 from genovision.uncertainty.evaluation import CONVENTIONS, estimate, evidence, plus_minus
-from genovision.uncertainty.resampled import Array, Draws, over_seeds
+from genovision.uncertainty.metrics import Ranking
+from genovision.uncertainty.resampled import FEW, Array, over_seeds
 
 SYSTEM = "early_exit"
 SCORE = {"sc": "msp", "scod": "msp", "ood": "energy"}  # what a task exits by
 MEAN = "ood_mean"
+COVERED = {"coverage": partial(metrics.coverage_at_risk, risk=0.05)}
 METRIC = {"sc": "coverage_at_5_percent_risk", "scod": "risk_at_80_percent_coverage", "ood": "fpr95"}
+OF_FEW = f"interval over seeds and {FEW} samples of the images at most"
 CONVENTION = {
     "sc": f"{CONVENTIONS['coverage_at_5_percent_risk']}; exits by MSP",
-    "scod": "share of accepted inputs that are wrong or OOD, ID and OOD weighing the same, at 80 % ID coverage; exits by MSP",
-    "ood": f"all ID inputs against OOD; {CONVENTIONS['fpr95']}; exits by energy",
+    "scod": "share of accepted inputs that are wrong or OOD, ID and OOD weighing the same, at 80 % ID coverage; exits by MSP; "
+    + OF_FEW,
+    "ood": f"all ID inputs against OOD; {CONVENTIONS['fpr95']}; exits by energy; {OF_FEW}",
 }
 
 
@@ -142,16 +147,14 @@ class _Side(NamedTuple):
 
 def _id_side(task: str, outcome: cascade.Outcome, cost: Array, labels: npt.NDArray[np.int64], counts: Array) -> _Side:
     s, correct = outcome.confidence, outcome.prediction == labels
-    macs, accuracy = (
-        resampled.weighted(cost[outcome.stage], counts),
-        resampled.weighted(correct.astype(np.float64), counts),
-    )
+    macs, accuracy = resampled.weighted(np.column_stack([cost[outcome.stage], correct]), counts).T
     if task == "sc":
-        covered = metrics.coverage_at_risk(s, correct, 0.05, weights=counts)
+        covered = resampled.measured(Ranking(s, correct), counts, COVERED)["coverage"]
         return _Side(covered, covered, covered, macs, accuracy)
-    at = resampled.thresholds(s, counts, cascade.TASKS[task].level)
-    kept = resampled.share_at(s, counts, at)
-    wrong = resampled.share_at(s, counts * ~correct, at) * (1 - accuracy) if task == "scod" else kept
+    at, kept = resampled.operating(s, counts, cascade.TASKS[task].level)
+    wrong = kept
+    if task == "scod":
+        wrong = resampled.share_at(s[~correct], counts[:, ~correct], at) * (1 - accuracy)
     return _Side(at, kept, wrong, macs, accuracy)
 
 
@@ -174,7 +177,8 @@ def _units(
 ) -> dict[tuple[str, str], dict[tuple[int, ...], Result]]:
     """(OOD set, system) -> members (seeds, in running order) -> Result."""
     score, seeds = SCORE[task], range(len(family.logits["test"]))
-    counts = draws("test", len(labels))
+    samples = slice(None if task == "sc" else FEW + 1)
+    counts = draws("test", len(labels))[samples]
     cost = family.macs * np.arange(1, 3)
 
     def outcome(split: str, members: Sequence[int], policies: list) -> cascade.Outcome:
@@ -200,7 +204,7 @@ def _units(
     oods = ["none"] if task == "sc" else [name for name in family.logits if name not in ("calibration", "test")]
     units: dict[tuple[str, str], dict] = {}
     for name in oods:
-        drawn = None if task == "sc" else draws(name, len(family.logits[name][0]))
+        drawn = None if task == "sc" else draws(name, len(family.logits[name][0]))[samples]
         for system, some in systems.items():
             for members, used in some.items():
                 theirs = None if task == "sc" else outcome(name, members, used)
@@ -364,12 +368,11 @@ def summary(points: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
-def compare_seconds(
-    seconds: pd.DataFrame, points: pd.DataFrame, replicates: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def compare_seconds(seconds: pd.DataFrame, points: pd.DataFrame, draws: Draws) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Medians over repeats, and evidence; the systems of a pair were timed in turn, so a replicate draws the same repeats of all of them.
 
-    seconds: pair (a width), system (single, ensemble, window, single_threshold), repeat, images, share, seconds
+    seconds: pair (a width, or all of them for family_cascade), system (single, ensemble, window, single_threshold, window_ood,
+             family_cascade), repeat, images, share, seconds
     points:  of `evaluate`: which coverage each width's single model and window cascade reach
     The evidence is the window cascade's time as a share of that of a single model of equal coverage, between the family's models as in
     `macs_at_coverage`; the dearest width has no dearer model to be compared with. The intervals are those of the timing alone.
@@ -378,21 +381,23 @@ def compare_seconds(
     rows, ledger, singles, windows = [], [], {}, {}
     for pair, some in seconds.groupby("pair", sort=False):
         taken = some.pivot(index="repeat", columns="system", values="seconds").dropna()
-        drawn = stream(seed, "repeats").integers(len(taken), size=(replicates, len(taken)))
+        drawn = stream(draws.seed, "repeats").integers(len(taken), size=(draws.replicates, len(taken)))
         drawn = np.vstack([np.arange(len(taken)), drawn])
         medians = {system: np.median(taken[system].to_numpy()[drawn], axis=1) for system in taken}
         for system in some["system"].unique():
             one = some[some["system"] == system].iloc[0]
-            ratio = estimate(medians[system] / medians["ensemble"])
+            ratio = estimate(medians[system] / medians.get("ensemble", np.full(1 + draws.replicates, np.nan)))
             rows.append(
                 {"pair": pair, "system": system, "images": int(one["images"]), "share": float(one["share"])}
                 | {"seconds" if key == "value" else key: value for key, value in estimate(medians[system]).items()}
                 | {"against_ensemble": ratio["value"], "against_low": ratio["low"], "against_high": ratio["high"]}
             )
-        singles[str(pair)], windows[str(pair)] = medians["single"], medians["window"]
+        if "single" in medians:  # not the cascade through all widths, which has no ensemble of its own either
+            singles[str(pair)], windows[str(pair)] = medians["single"], medians["window"]
     selective = points[points["task"] == "sc"].set_index(["system", "width"])["value"]
     widths = [width for width in singles if ("single", width) in selective.index]
     widths.sort(key=lambda width: np.median(singles[width]))
+    replicates = draws.replicates
     for width in widths[:-1]:
         reached = np.full(replicates + 1, selective["window", width])
         family = np.repeat([[selective["single", other]] for other in widths], replicates + 1, axis=1)

@@ -5,17 +5,19 @@ all of them as members.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from genovision.resampling import Draws
 from genovision.uncertainty import metrics, resampled
 from genovision.uncertainty.ensembles import averaged_probabilities, decompose
 from genovision.uncertainty.evaluation import CHANCE, CONVENTIONS, estimate, evidence, plus_minus, wide
 from genovision.uncertainty.metrics import Ranking
-from genovision.uncertainty.resampled import Array, Draws, mean_over_seeds, over_seeds
+from genovision.uncertainty.resampled import Array, mean_over_seeds, over_seeds
 
 SYSTEM = "ensemble_diversity"
 # score -> key of `decompose` and the sign that makes it a confidence
@@ -82,14 +84,11 @@ def _metrics(scores: Mapping[str, Mapping[str, Array]], score: str, draws: Draws
     """(metric, OOD set) -> replicates, for one model or ensemble."""
     ours = scores["test"][score]
     counts = draws("test", len(ours))
-    at = resampled.thresholds(ours, counts, 0.95)
-    found = {}
-    for name in scores:
-        if name != "test":
-            theirs = scores[name][score]
-            drawn = draws(name, len(theirs))
-            found["auroc", name] = resampled.auroc(ours, theirs, counts, drawn)
-            found["fpr95", name] = resampled.share_at(theirs, drawn, at)
+    at = resampled.operating(ours, counts, 0.95).threshold
+    theirs = {name: some[score] for name, some in scores.items() if name != "test"}
+    drawn = {name: draws(name, len(values)) for name, values in theirs.items()}
+    found = {("auroc", name): values for name, values in resampled.auroc(ours, theirs, counts, drawn).items()}
+    found |= {("fpr95", name): resampled.share_at(theirs[name], drawn[name], at) for name in theirs}
     for metric in ("auroc", "fpr95"):
         found[metric, MEAN] = np.mean([found[key] for key in list(found) if key[0] == metric], axis=0)
     return found
@@ -191,15 +190,14 @@ def _of_msp(
     v = logits["test"][:, members]
     ours = decompose(v)["msp"]
     correct = averaged_probabilities(v).argmax(axis=1) == labels
-    counts, ranking = draws("test", len(ours)), Ranking(ours, correct)
-    found = {
-        ("accuracy", "none"): resampled.weighted(correct.astype(np.float64), counts),
-        ("aurc", "none"): metrics.aurc(ranking, weights=counts),
-        ("coverage_at_5_percent_risk", "none"): metrics.coverage_at_risk(ranking, risk=0.05, weights=counts),
-    }
-    for name in oods:
-        theirs = decompose(logits[name][:, members])["msp"]
-        found["aurr", name] = resampled.aurr(ours, correct, theirs, counts, draws(name, len(theirs)))
+    counts = draws("test", len(ours))
+    measures = {"aurc": metrics.aurc, "coverage_at_5_percent_risk": partial(metrics.coverage_at_risk, risk=0.05)}
+    found = {("accuracy", "none"): resampled.weighted(correct.astype(np.float64), counts)}
+    found |= {(k, "none"): v for k, v in resampled.measured(Ranking(ours, correct), counts, measures).items()}
+    theirs = {name: decompose(logits[name][:, members])["msp"] for name in oods}
+    drawn = {name: draws(name, len(values)) for name, values in theirs.items()}
+    for name, one in resampled.streams(ours, correct, theirs, counts, drawn).items():
+        found["aurr", name] = one.areas[0, 0]
     return found
 
 

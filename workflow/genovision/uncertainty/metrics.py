@@ -15,18 +15,17 @@ disagree.
 
 import warnings
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from genovision.resampling import bootstrap_counts, interval, stream
+from genovision.resampling import Draws, interval
 
 Floats = npt.NDArray[np.float64]
 Convention = Literal["xia", "torch_uncertainty", "fd_shifts"]
 Positive = Literal["id", "ood"]
-
-_NUMBERS = 1 << 20  # of one block of replicates: 8 MB a matrix
 
 
 class UndefinedMetric(RuntimeWarning):
@@ -118,17 +117,31 @@ class Ranking:
         """Cumulative rows, right rows and cost at each of `thresholds`: (B,), or (R, B) for weights (R, N)."""
         if weights is None:
             return self._steps
-        weights = np.asarray(weights, dtype=np.float64)
+        weights = np.asarray(weights)
         if weights.ndim not in (1, 2) or weights.shape[-1] != len(self):
             raise ValueError(f"weights have shape {weights.shape}, the ranking has {len(self)} rows")
         weights = np.take(weights, self.order, axis=-1)  # in C order, unlike a fancy index
-        if not (weights.sum(axis=-1) > 0).all():
+        rows, right = _cumulative(weights), _cumulative(weights * self.correct[self.order])
+        if not (rows[..., -1] > 0).all():
             raise ValueError("the weights of a replicate add up to nothing")
-        rows = self._at_thresholds(np.cumsum(weights, axis=-1))
-        right = self._at_thresholds(np.cumsum(weights * self.correct[self.order], axis=-1))
+        rows, right = self._at_thresholds(rows), self._at_thresholds(right)
         if self.cost is None:
             return _Steps(rows, right, rows - right)
-        return _Steps(rows, right, self._at_thresholds(np.cumsum(weights * self.cost[self.order], axis=-1)))
+        return _Steps(rows, right, self._at_thresholds(_cumulative(weights * self.cost[self.order])))
+
+    def weighed(self, weights: npt.ArrayLike) -> "Ranking":
+        """The same ranking with these weights (R, N) as its own, added up once for several metrics: metric(ranking.weighed(weights))
+        is metric(ranking, weights=weights)."""
+        ranking = copy(self)
+        ranking._steps = self.steps(weights)
+        return ranking
+
+
+def _cumulative(values: npt.NDArray) -> Floats:
+    """Sums along the last axis. Whole numbers are added as such: exact, and several times faster than numbers with a point."""
+    if values.dtype.kind in "bui":
+        return np.cumsum(values, axis=-1, dtype=np.int64).astype(np.float64)
+    return np.cumsum(values, axis=-1, dtype=np.float64)
 
 
 def _confidences(values: npt.ArrayLike, name: str) -> Floats:
@@ -258,7 +271,7 @@ def aurc(
         risk = np.where(rows > 0, steps.risk, start)
         before = np.concatenate([start, risk[..., :-1]], axis=-1)
         return _answer((_increments(rows) * (risk + before)).sum(axis=-1) / 2 / total, weights)
-    if weights is None and not ranking._tied:
+    if rows.ndim == 1 and weights is None and not ranking._tied:
         summed = (lost / rows).sum()
     else:
         summed = _expected_risks(steps)
@@ -624,31 +637,19 @@ def bootstrap(
             first.strata is not None and (ranking.strata != first.strata).any()
         ):
             raise ValueError("rankings with different strata cannot share a resample")
+    strata = np.zeros(len(first), dtype=int) if first.strata is None else first.strata
+    members = {f"stratum {i}": np.flatnonzero(strata == one) for i, one in enumerate(np.unique(strata))}
     values = {name: np.empty(replicates) for name in named}
     start = 0
-    for weights in _resamples(first, replicates, seed):
+    for drawn in Draws(replicates, seed).blocks({name: len(rows) for name, rows in members.items()}):
+        weights = np.empty((len(drawn[0]), len(first)), dtype=drawn[0].dtype)
+        for rows, counts in zip(members.values(), drawn, strict=True):
+            weights[:, rows] = counts
         block = slice(start, start + len(weights))
         for name, ranking in named.items():
             values[name][block] = metric(ranking, weights=weights, **options)
         start += len(weights)
     return values if isinstance(rankings, Mapping) else values[""]
-
-
-def _resamples(ranking: Ranking, replicates: int, seed: int):
-    """Counts (R, N) of all replicates, block by block; each stratum has a stream of its own, so blocks do not change the draws."""
-    strata = np.zeros(len(ranking), dtype=int) if ranking.strata is None else ranking.strata
-    members = [np.flatnonzero(strata == one) for one in np.unique(strata)]
-    streams = [stream(seed, f"bootstrap, stratum {i}") for i in range(len(members))]
-    step = max(1, _NUMBERS // len(ranking))
-    for start in range(0, replicates, step):
-        drawn = min(step, replicates - start)
-        if len(members) == 1:
-            yield bootstrap_counts(len(ranking), drawn, streams[0])
-            continue
-        weights = np.empty((drawn, len(ranking)))
-        for rows, rng in zip(members, streams, strict=True):
-            weights[:, rows] = bootstrap_counts(len(rows), drawn, rng)
-        yield weights
 
 
 def bootstrap_aurc(

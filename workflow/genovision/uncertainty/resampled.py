@@ -1,55 +1,41 @@
 """Metrics of many bootstrap samples at once, images and training seeds resampled together.
 
-A bootstrap sample is a row of counts: how often each input was drawn. `metrics` takes such counts as weights; here stand the draws, the
-variation over seeds, and what many pairs of scores and sets need faster or in one go. Letters: R samples (the first row is the
-data themselves, all ones), N inputs; counts have shape (R, N), results (R,). Confidences are higher = accept.
+A bootstrap sample is a row of counts: how often each input was drawn (genovision.resampling.Draws). `metrics` takes such counts as
+weights; here stand the variation over seeds, and what many pairs of scores and sets need in one go: each set is sorted once, and the
+counts of all samples are added up in that order, so that every value is that of the repeated rows, ties and all. Letters: R samples (the
+first row is the data themselves, all ones), N inputs; counts are whole numbers (R, N), results (R,). Confidences are higher = accept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from genovision.resampling import bootstrap_counts, stream
-from genovision.uncertainty import metrics
+from genovision.resampling import Draws, stream
 from genovision.uncertainty.metrics import Ranking
 
 Array = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.integer]
+
+FEW = 100  # samples of the images at most behind intervals that are many and weigh no claim: grids and curves, cascades with OOD inputs
+_SAMPLES = 16  # at a time: what is added up stays in the processor's cache
 
 
-class Draws:
-    """Counts per split, drawn once for every model, score and metric of a run, so that all differences are paired.
-
-    `draws(split, number)` -> (replicates + 1, number): the first row is the data themselves, the others bootstrap samples of them.
-    """
-
-    def __init__(self, replicates: int, seed: int):
-        self.replicates, self.seed = replicates, seed
-        self._known: dict[tuple[str, int], Array] = {}
-
-    def __call__(self, split: str, number: int) -> Array:
-        if (split, number) not in self._known:
-            counts = np.ones((1, number))
-            if self.replicates:
-                sampled = bootstrap_counts(number, self.replicates, stream(self.seed, f"images of {split}"))
-                counts = np.vstack([counts, sampled])
-            self._known[split, number] = counts
-        return self._known[split, number]
-
-    def multipliers(self, seeds: int) -> Array:
-        """(replicates, seeds): how each replicate leans towards each seed, see `over_seeds`."""
-        rng = stream(self.seed, "seeds")
-        normal = rng.standard_normal((self.replicates, seeds))
-        if seeds < 2:
-            return np.zeros((self.replicates, seeds))
-        return normal / np.sqrt(rng.chisquare(seeds - 1, (self.replicates, 1)) / (seeds - 1))
+def multipliers(draws: Draws, seeds: int) -> Array:
+    """(replicates, seeds): how each replicate leans towards each seed, see `over_seeds`."""
+    rng = stream(draws.seed, "seeds")
+    normal = rng.standard_normal((draws.replicates, seeds))
+    if seeds < 2:
+        return np.zeros((draws.replicates, seeds))
+    return normal / np.sqrt(rng.chisquare(seeds - 1, (draws.replicates, 1)) / (seeds - 1))
 
 
 def over_seeds(full: Array, left_out: Sequence[float], draws: Draws, bounds: tuple[float, float] = (0.0, 1.0)) -> Array:
     """Replicates (R + 1,) of a value of several training seeds: images vary as in `full`, seeds by the jackknife.
 
-    full:     (R + 1,), the value of all seeds on the data (first) and on every bootstrap sample of the images
-    left_out: the value on the data without seed i, for each seed; fewer than two leave the seeds out of account
+    full:     (R + 1, ...), the value of all seeds on the data (first) and on every bootstrap sample of the images, or on the first of them
+    left_out: the value on the data without seed i, for each seed, (S, ...); fewer than two leave the seeds out of account
     bounds:   what the value cannot leave; replicates are clipped to it
 
     A handful of seeds cannot be bootstrapped (four of them cover some 80 % where 95 % is asked for). The deviations of the leave-one-out
@@ -58,84 +44,44 @@ def over_seeds(full: Array, left_out: Sequence[float], draws: Draws, bounds: tup
     and pairs just as well.
     """
     left_out = np.asarray(left_out, dtype=np.float64)
-    seeds, values = left_out.size, np.array(full, dtype=np.float64)
+    seeds, values = len(left_out), np.array(full, dtype=np.float64)
     if seeds < 2:
         return values
-    deviation = left_out - left_out.mean()
-    values[1:] += np.sqrt((seeds - 1) / seeds) * draws.multipliers(seeds) @ deviation
+    deviation = left_out - left_out.mean(axis=0)
+    values[1:] += np.sqrt((seeds - 1) / seeds) * multipliers(draws, seeds)[: len(values) - 1] @ deviation
     values[1:] = np.clip(values[1:], *bounds)
     return values
 
 
 def mean_over_seeds(values: npt.ArrayLike, draws: Draws, bounds: tuple[float, float] = (0.0, 1.0)) -> Array:
-    """Replicates (R + 1,) of the mean over seeds of values (S, R + 1)."""
+    """Replicates (R + 1, ...) of the mean over seeds of values (S, R + 1, ...)."""
     values = np.asarray(values, dtype=np.float64)
-    left_out = [np.delete(values[:, 0], s).mean() for s in range(len(values))] if len(values) > 1 else [values[0, 0]]
+    left_out = [np.delete(values[:, 0], s, axis=0).mean(axis=0) for s in range(len(values))] if len(values) > 1 else []
     return over_seeds(values.mean(axis=0), left_out, draws, bounds)
 
 
-def auroc(positive: Array, negative: Array, positive_counts: Array, negative_counts: Array) -> Array:
-    """Area under the ROC curve; ties count half.
-
-    Exact for a row of ones; for a bootstrap sample to first order, by the placement values of DeLong et al. 1988 (what is left out
-    is of order 1/N), which turns R samples into two matrix products. NaN without a positive or a negative.
-    """
-    if not len(positive) or not len(negative):
-        return np.full(len(positive_counts), np.nan)
-    ranked = np.sort(negative)
-    below = np.searchsorted(ranked, positive, "left") + np.searchsorted(ranked, positive, "right")
-    ranked = np.sort(positive)
-    above = np.searchsorted(ranked, negative, "left") + np.searchsorted(ranked, negative, "right")
-    v10, v01 = below / (2 * len(negative)), 1 - above / (2 * len(positive))
-    with np.errstate(invalid="ignore"):
-        shift = positive_counts @ v10 / positive_counts.sum(axis=1) + negative_counts @ v01 / negative_counts.sum(
-            axis=1
-        )
-    return np.clip(shift - v10.mean(), 0.0, 1.0)
+def blocks(samples: int) -> Iterator[slice]:
+    """Slices of a few samples, one after the other."""
+    return (slice(start, start + _SAMPLES) for start in range(0, samples, _SAMPLES))
 
 
-def thresholds(confidence: Array, counts: Array, coverage: float) -> Array:
-    """Threshold (R,) at which the accepted share of each sample is nearest to `coverage`; only distinct confidences are thresholds."""
-    order = np.argsort(-confidence, kind="stable")
-    number = len(order)
-    reach = 8 * np.sqrt(number * coverage * (1 - coverage)) + 8
-    low, high = max(0, int(coverage * number - reach)), min(number, int(coverage * number + reach) + 1)
-    found = _nearest(confidence[order], counts, order, low, high, coverage)
-    return _nearest(confidence[order], counts, order, 0, number, coverage) if found is None else found
+def measured(
+    ranking: Ranking, counts: Counts, measures: Mapping[str, Callable[[Ranking], npt.NDArray]]
+) -> dict[str, Array]:
+    """Several metrics of one ranking on every sample, (R, ...) each; `measures` take the ranking with the counts as its weights."""
+    values: dict[str, list] = {name: [] for name in measures}
+    for rows in blocks(len(counts)):
+        weighed = ranking.weighed(counts[rows])
+        for name, measure in measures.items():
+            values[name].append(measure(weighed))
+    return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
-def _nearest(s: Array, counts: Array, order: npt.NDArray, low: int, high: int, coverage: float) -> Array | None:
-    """The threshold among ranks low..high - 1 (s: confidences in order), or None when one outside could be nearer.
-
-    Sampled ranks scatter by the square root of N, so a band around the wanted rank will do, and what lies above it is one product.
-    """
-    above = counts @ np.isin(np.arange(len(s)), order[:low]).astype(np.float64)
-    inside = np.cumsum(counts[:, order[low:high]], axis=1)
-    last = s[low:high] != np.append(s[low + 1 : high + 1], -np.inf)[: high - low]
-    if not last.any():
-        return None
-    distance = np.abs(above[:, None] + inside[:, last] - coverage * counts.sum(axis=1, keepdims=True))
-    at = distance.argmin(axis=1)
-    if (low > 0 and (at == 0).any()) or (high < len(s) and (at == distance.shape[1] - 1).any()):
-        return None
-    return s[low:high][last][at]
-
-
-def share_at(confidence: Array, counts: Array, at: Array) -> Array:
-    """Share of each sample with confidence >= its own threshold; `at` has shape (R,). NaN for a sample of nothing."""
-    between = np.flatnonzero((confidence >= at.min()) & (confidence <= at.max()))
-    between = between[np.argsort(-confidence[between], kind="stable")]
-    above = counts @ (confidence > at.max()).astype(np.float64)
-    inside = np.cumsum(np.pad(counts[:, between], ((0, 0), (1, 0))), axis=1)
-    number = np.searchsorted(-confidence[between], -at, "right")
-    with np.errstate(invalid="ignore"):
-        return (above + inside[np.arange(len(counts)), number]) / counts.sum(axis=1)
-
-
-def risk_curve(ranking: Ranking, counts: Array, coverages: npt.ArrayLike) -> Array:
-    """Risk at the attainable coverage nearest to each of `coverages` (G,), shape (R, G): `metrics.risk_at_coverage` for a whole grid."""
-    steps = ranking.steps(counts)
-    curve = np.empty((len(counts), np.size(coverages)))
+def risk_curve(weighed: Ranking, coverages: npt.ArrayLike) -> Array:
+    """Risk at the attainable coverage nearest to each of `coverages` (G,), shape (R, G): `metrics.risk_at_coverage` for a whole grid, of
+    a ranking with weights (`Ranking.weighed`)."""
+    steps = weighed.steps()
+    curve = np.empty((len(steps.rows), np.size(coverages)))
     for r, (rows, cost) in enumerate(zip(steps.rows, steps.cost, strict=True)):
         wanted = np.asarray(coverages) * rows[-1]
         right = np.minimum(np.searchsorted(rows, wanted), len(rows) - 1)
@@ -146,39 +92,156 @@ def risk_curve(ranking: Ranking, counts: Array, coverages: npt.ArrayLike) -> Arr
     return curve
 
 
-def mixture(id_counts: Array, ood_counts: Array, alpha: float | Array = 0.5) -> Array:
-    """Weights (R, N + M) under which the ID inputs are a share alpha (one, or one per sample) of the stream: for `metrics.aurr`.
+class Sorted:
+    """Confidences (N,) from the highest down, sorted once. order: their rows;  values: the confidences, both in order."""
 
-    Nothing is thrown away to reach the share, so no draw enters the value.
-    """
-    alpha = np.reshape(np.asarray(alpha, dtype=np.float64), (-1, 1))
-    parts = [c * (share / c.sum(axis=1, keepdims=True)) for c, share in ((id_counts, alpha), (ood_counts, 1 - alpha))]
-    return np.hstack(parts)
+    def __init__(self, confidence: npt.ArrayLike):
+        confidence = np.asarray(confidence, dtype=np.float64)
+        self.order = np.argsort(-confidence, kind="stable")
+        self.values = confidence[self.order]
+        self._rising = -self.values
+
+    def reached(self, at: npt.ArrayLike, strict: bool = False) -> npt.NDArray[np.intp]:
+        """How many confidences are at least (strict: above) each of `at`."""
+        return np.searchsorted(self._rising, -np.asarray(at), "left" if strict else "right")
+
+    def drawn(self, counts: Counts) -> npt.NDArray[np.int32]:
+        """(R, N + 1): how many rows of each sample are among the k highest confidences, k = 0..N."""
+        return _added(np.take(counts, self.order, axis=1))
 
 
-def stream_ranking(ours: Array, correct: npt.NDArray[np.bool_], theirs: Array, costs: tuple[float, float]) -> Ranking:
-    """ID inputs, then OOD inputs, with their costs: what `mixture` weighs."""
-    cost = np.repeat(costs, [len(ours), len(theirs)])
-    return Ranking(np.concatenate([ours, theirs]), np.append(correct, np.zeros(len(theirs), dtype=bool)), cost)
+def _added(counts: Counts) -> npt.NDArray[np.int32]:
+    """Sums (R, K + 1) of the first k columns, k = 0..K."""
+    total = np.zeros((counts.shape[0], counts.shape[1] + 1), dtype=np.int32)
+    np.cumsum(counts, axis=1, out=total[:, 1:])
+    return total
 
 
-def aurr(
+def auroc(
+    positive: Array, negatives: Mapping[str, Array], positive_counts: Counts, negative_counts: Mapping[str, Counts]
+) -> dict[str, Array]:
+    """`metrics.auroc` of one set of confidences against several, by name, on every sample. NaN without a positive or a negative."""
+    ours, theirs = Sorted(positive), {name: Sorted(values) for name, values in negatives.items()}
+    places = {name: [ours.reached(one.values, strict) for strict in (True, False)] for name, one in theirs.items()}
+    found = {name: np.empty(len(positive_counts)) for name in negatives}
+    for rows in blocks(len(positive_counts)):
+        above = ours.drawn(positive_counts[rows]).astype(np.float64)
+        for name, one in theirs.items():
+            drawn = np.take(negative_counts[name][rows], one.order, axis=1).astype(np.float64)
+            beaten = [np.einsum("ij,ij->i", np.take(above, place, axis=1), drawn) for place in places[name]]
+            with np.errstate(invalid="ignore"):
+                found[name][rows] = np.sum(beaten, axis=0) / (2 * above[:, -1] * drawn.sum(axis=1))
+    return found
+
+
+class Operating(NamedTuple):
+    """Thresholds (R,), and the share of each sample (R,) that its threshold accepts."""
+
+    threshold: Array
+    share: Array
+
+
+def operating(confidence: Array, counts: Counts, coverage: float) -> Operating:
+    """Where the accepted share of each sample is nearest to `coverage`; only distinct confidences are thresholds."""
+    ours = Sorted(confidence)
+    values = ours.values
+    last = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+    found = Operating(np.empty(len(counts)), np.empty(len(counts)))
+    for rows in blocks(len(counts)):
+        drawn = ours.drawn(counts[rows])[:, 1:]
+        for r, one in enumerate(drawn if len(last) == len(values) else np.take(drawn, last, axis=1), rows.start):
+            wanted = coverage * one[-1]
+            right = min(one.searchsorted(wanted), len(one) - 1)
+            left = one.searchsorted(one[right - 1]) if right else 0  # the highest of equals
+            at = left if wanted - one[left] <= one[right] - wanted else right
+            found.threshold[r], found.share[r] = values[last[at]], one[at] / one[-1]
+    return found
+
+
+def share_at(confidence: Array, counts: Counts, at: Array) -> Array:
+    """Share of each sample with confidence >= its own threshold; `at` has shape (R,). NaN for a sample of nothing."""
+    ours = Sorted(confidence)
+    number, found = ours.reached(at), np.empty(len(counts))
+    for rows in blocks(len(counts)):
+        drawn = ours.drawn(counts[rows])
+        with np.errstate(invalid="ignore"):
+            found[rows] = drawn[np.arange(len(drawn)), number[rows]] / drawn[:, -1]
+    return found
+
+
+class Stream(NamedTuple):
+    """A stream of ID and OOD inputs. areas: (A, C, R), area under the risk-recall curve for A shares of ID inputs and C pairs of costs;
+    risks: (R, G), risk at G recalls, where the ID inputs are one half and all costs 1/2."""
+
+    areas: Array
+    risks: Array
+
+
+def streams(
     ours: Array,
     correct: npt.NDArray[np.bool_],
-    theirs: Array,
-    id_counts: Array,
-    ood_counts: Array,
-    alpha: float | Array = 0.5,
-    costs: tuple[float, float] = (0.5, 0.5),
-) -> Array:
-    """Area under the risk-recall curve of a stream that is in distribution with probability alpha (SCOD), `metrics.aurr`.
+    theirs: Mapping[str, Array],
+    id_counts: Counts,
+    ood_counts: Mapping[str, Counts],
+    alphas: Sequence[float] = (0.5,),
+    costs: Sequence[tuple[float, float]] = ((0.5, 0.5),),
+    recalls: npt.ArrayLike = (),
+) -> dict[str, Stream]:
+    """`metrics.aurr` on every sample of streams that are in distribution with probability alpha (SCOD), one for each OOD set.
 
-    ours, correct: confidences of the ID inputs and whether they are classified correctly;  theirs: of the OOD inputs
+    ours, correct: confidences of the ID inputs and whether they are classified correctly;  theirs: of the OOD inputs, by set
     costs: of an accepted ID error and of an accepted OOD input; the area is linear in them
+    Rows are weighed until the ID inputs are a share alpha: nothing is thrown away, so no draw enters the value. The risk at a recall is
+    that of the first threshold which reaches it. NaN for a sample without a correct input.
     """
-    return metrics.aurr(stream_ranking(ours, correct, theirs, costs), weights=mixture(id_counts, ood_counts, alpha))
+    inside, outside = Sorted(ours), {name: Sorted(values) for name, values in theirs.items()}
+    right = correct[inside.order]
+    order, at = inside.order[right], inside.values[right]
+    rows_at = inside.reached(at)
+    right_at = np.append(0, np.cumsum(right))[rows_at]
+    outside_at = {name: one.reached(at) for name, one in outside.items()}
+    odds, recalls = 1 / np.asarray(alphas, dtype=np.float64) - 1, np.asarray(recalls)
+    shape, uneven = (len(odds), len(costs), len(id_counts)), any(one != other for one, other in costs)
+    found = {name: Stream(np.empty(shape), np.empty((len(id_counts), recalls.size))) for name in theirs}
+    for rows in blocks(len(id_counts)):
+        drawn = inside.drawn(id_counts[rows])
+        number, accepted = drawn[:, -1], np.take(drawn, rows_at, axis=1) + 1e-300  # if none is: 0 / 1e-300, no 0 / 0
+        new = np.take(id_counts[rows], order, axis=1)
+        hits = np.take(_added(new), right_at, axis=1).astype(np.float64)
+        total = hits.max(axis=1, initial=0)
+        both, every = new * hits, new * accepted if uneven else None
+        places, shared = _first(hits, (recalls - 1e-9) * total[:, None]), np.empty_like(accepted)
+        for name, one in outside.items():
+            drawn = one.drawn(ood_counts[name][rows])
+            weight = number / drawn[:, -1]
+            for k, ratio in enumerate(odds):
+                np.take(drawn * (ratio * weight)[:, None], outside_at[name], axis=1, out=shared, mode="clip")
+                shared += accepted
+                with np.errstate(invalid="ignore"):
+                    inside_risk = (every / shared).sum(axis=1) / total if uneven else np.nan
+                    both_risk = 1 - np.divide(both, shared, out=shared).sum(axis=1) / total
+                for c, (of_id, of_ood) in enumerate(costs):
+                    area = of_ood * both_risk
+                    if of_id != of_ood:  # errors are what is accepted in distribution and not right
+                        area = area + (of_id - of_ood) * (inside_risk + both_risk - 1)
+                    found[name].areas[k, c, rows] = area
+            if recalls.size:
+                others = np.take_along_axis(drawn, outside_at[name][places], axis=1) * weight[:, None]
+                whole = np.take_along_axis(accepted, places, axis=1) + others
+                found[name].risks[rows] = (1 - np.take_along_axis(hits, places, axis=1) / whole) / 2
+    return found
 
 
-def weighted(values: Array, counts: Array) -> Array:
-    """Mean of values (N,) over each sample."""
-    return counts @ values / counts.sum(axis=1)
+def _first(rising: Array, wanted: Array) -> npt.NDArray[np.intp]:
+    """Index of the first value of each row (R, N) that reaches each of `wanted` (R, G)."""
+    if not wanted.size:
+        return np.zeros(wanted.shape, dtype=np.intp)
+    return np.stack([np.minimum(np.searchsorted(one, w), len(one) - 1) for one, w in zip(rising, wanted, strict=True)])
+
+
+def weighted(values: Array, counts: Counts) -> Array:
+    """Mean of values (N,) or (N, K) over each sample: (R,) or (R, K)."""
+    columns = np.column_stack([values, np.ones(len(values))])
+    sums = np.concatenate([counts[rows].astype(np.float64) @ columns for rows in blocks(len(counts))])
+    means = sums[:, :-1] / sums[:, -1:]
+    return means[:, 0] if np.ndim(values) == 1 else means

@@ -56,7 +56,7 @@ class SIRC:
         return self
 
     def score(self, s1: npt.ArrayLike, s2: npt.ArrayLike, form: str = "log") -> Floats:
-        """Confidences (N,) from s1 (N,) and s2, (N,) or (N, J) as in `fit`.
+        """Confidences (N,) from s1 (N,) and s2 (N, J) as in `fit`; one secondary score may also be (N,).
 
         form "log" (the default) is -ln(s1_max - s1) - sum_j ln(1 + exp(-b_j (s2_j - a_j))): a monotone map of the "product" above
         that neither overflows nor ties. Rows with s1 = s1_max rank on top, ordered by s2.
@@ -65,15 +65,18 @@ class SIRC:
         if self.a is None:
             raise ValueError("SIRC is not fitted: call fit, or give a and b")
         s1, s2 = _scores(s1, "s1", dimensions=(1,)), _scores(s2, "s2", dimensions=(1, 2))
-        if s2.shape != s1.shape + np.shape(self.a):
-            raise ValueError(f"s1 has shape {s1.shape}, s2 {s2.shape}; fitted for {np.size(self.a)} secondary score(s)")
+        number = np.size(self.a)
+        if len(s2) != len(s1) or s2.size != len(s1) * number:
+            wanted = f"({len(s1)}, {number})" if number > 1 else f"({len(s1)},) or ({len(s1)}, 1)"
+            raise ValueError(
+                f"s2 has shape {s2.shape}, but to s1 of shape {s1.shape} belongs {wanted}: fitted for {number} secondary score(s)"
+            )
         gap = self.s1_max - s1
         above = np.flatnonzero(gap < -_ROUNDING * max(1.0, abs(self.s1_max)))
         if len(above):
             row = above[0]
             raise ValueError(f"s1 is {s1[row]} in row {row}, above its maximum {self.s1_max}")
-        exponent = -self.b * (s2 - self.a)
-        exponent = exponent[:, None] if exponent.ndim == 1 else exponent
+        exponent = -self.b * (s2.reshape(len(s1), number) - self.a)
         if form == "product":
             return -np.maximum(gap, 0) * np.prod(1 + np.exp(exponent), axis=1)
         if form != "log":

@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import t as student_t
 
-from genovision.resampling import stream
+from genovision.resampling import Draws, stream
 from genovision.uncertainty import resampled
 from genovision.uncertainty.evaluation import CHANCE, CONVENTIONS, estimate, evidence, wide
 from genovision.uncertainty.features import KNN, GradNorm, Mahalanobis, RelativeMahalanobis, Residual, ViM
 from genovision.uncertainty.outputs import Head, Outputs
-from genovision.uncertainty.resampled import Array, Draws, mean_over_seeds
+from genovision.uncertainty.resampled import FEW, Array, mean_over_seeds
 from genovision.uncertainty.scores import feature_norm, logit_scores
 from genovision.uncertainty.sirc import SIRC
 
@@ -38,6 +37,7 @@ COMBINED = {**PAIRS, **PLUS}
 SCORES = (*SOFTMAX, *DETECTORS, *COMBINED)
 COMPARED = (*SOFTMAX, "energy", "knn", "vim")  # what the claims compare the headline with
 WRONG, MEAN = "id_wrong", "ood_mean"
+RECALLS = np.linspace(0.01, 1, 100)
 
 
 def kind(score: str) -> str:
@@ -63,7 +63,7 @@ class Scored(NamedTuple):
 class Tables(NamedTuple):
     """separation: score, kind, ood, metric (auroc, fpr95), value, low, high, chance, positives, negatives, seeds, convention
     aurr: score, kind, ood, alpha, beta, value, low, high, seeds, convention
-    curves: score, kind, ood, recall, risk (means over seeds)
+    curves: score, kind, ood, recall, risk (mean over seeds), low, high
     evidence: for the ledger"""
 
     separation: pd.DataFrame
@@ -130,9 +130,9 @@ def evaluate(models: Sequence[Scored], draws: Draws, alphas: Array, betas: Array
                     claim, group = ("auroc_correct_wrong", "test") if name == WRONG else ("auroc_correct_ood", name)
                     sides = [side for side in COMPARED if side == score] + ["sirc"] * (score == headline)
                     ledger += [evidence(SYSTEM, claim, side, group, replicates) for side in sides]
-        for name in models[0].oods:
-            aurr += _over_stream(models, score, name, alphas, betas, draws)
-            curves.append(_risk_recall(models, score, name))
+        rows, risks = _over_streams(models, score, alphas, betas, draws)
+        aurr += rows
+        curves += risks
     ledger += _best_of_both(models, draws)
     order = [
         "score",
@@ -163,14 +163,12 @@ def _separated(models: Sequence[Scored], score: str, draws: Draws) -> dict[str, 
         ours, right = one.scores["test"][score], one.correct
         counts = draws("test", len(ours))
         kept, wrong = counts[:, right], counts[:, ~right]
-        at = resampled.thresholds(ours[right], kept, 0.95)
-        against = {WRONG: (ours[~right], wrong)}
-        for name in one.oods:
-            theirs = one.scores[name][score]
-            against[name] = theirs, draws(name, len(theirs))
-        for name, (theirs, drawn) in against.items():
-            values["auroc"].setdefault(name, []).append(resampled.auroc(ours[right], theirs, kept, drawn))
-            values["fpr95"].setdefault(name, []).append(resampled.share_at(theirs, drawn, at))
+        at = resampled.operating(ours[right], kept, 0.95).threshold
+        against = {WRONG: ours[~right]} | {name: one.scores[name][score] for name in one.oods}
+        drawn = {WRONG: wrong} | {name: draws(name, len(against[name])) for name in one.oods}
+        for name, found in resampled.auroc(ours[right], against, kept, drawn).items():
+            values["auroc"].setdefault(name, []).append(found)
+            values["fpr95"].setdefault(name, []).append(resampled.share_at(against[name], drawn[name], at))
     for by_set in values.values():
         by_set[MEAN] = list(np.mean([by_set[name] for name in models[0].oods], axis=0))
     return {
@@ -199,60 +197,41 @@ def _described(score: str, name: str, metric: str, models: Sequence[Scored]) -> 
     }
 
 
-def _over_stream(
-    models: Sequence[Scored], score: str, name: str, alphas: Array, betas: Array, draws: Draws
-) -> list[dict]:
-    """AURR rows of one score and OOD set, for every alpha and every beta."""
-    alpha_values, beta_values, resampled_values = [], [], []
+def _over_streams(
+    models: Sequence[Scored], score: str, alphas: Array, betas: Array, draws: Draws
+) -> tuple[list[dict], list[pd.DataFrame]]:
+    """AURR rows of one score for every OOD set and every alpha and beta, and the risk at each recall with alpha and beta 1/2."""
+    oods = models[0].oods
+    whole, along, risks = ({name: [] for name in oods} for _ in range(3))
     for one in models:
-        ours, theirs = one.scores["test"][score], one.scores[name][score]
-        ones = [np.ones((1, len(scores))) for scores in (ours, theirs)]
-        # the area is linear in the costs: that of ID errors alone and that of OOD inputs alone, for every alpha and for 1/2
-        from_id, from_ood = (
-            resampled.aurr(ours, one.correct, theirs, *ones, np.append(alphas, 0.5), costs)
-            for costs in ((1.0, 0.0), (0.0, 1.0))
-        )
-        alpha_values.append((from_id + from_ood)[:-1] / 2)
-        counts = draws("test", len(ours)), draws(name, len(theirs))
-        resampled_values.append(resampled.aurr(ours, one.correct, theirs, *counts))
-        beta_values.append(betas * from_id[-1] + (1 - betas) * from_ood[-1])
-    rows = []
-    for values, grid, fixed in ((alpha_values, alphas, "beta"), (beta_values, betas, "alpha")):
-        for k, at in enumerate(grid):
-            seeds = np.repeat(np.array([one[k] for one in values])[:, None], draws.replicates + 1, axis=1)
-            place = {"alpha": at, "beta": 0.5} if fixed == "beta" else {"alpha": 0.5, "beta": at}
-            both = fixed == "alpha" and at == 0.5  # the cell of the table: images are resampled too
-            rows.append(
-                {"score": score, "kind": kind(score), "ood": name, **place}
-                | estimate(mean_over_seeds(np.array(resampled_values) if both else seeds, draws))
-                | {
-                    "seeds": len(models),
-                    "convention": f"{CONVENTIONS['aurr']}; costs beta, 1 - beta; interval over seeds{' and images' if both else ''}",
-                }
+        ours, theirs = one.scores["test"][score], {name: one.scores[name][score] for name in oods}
+        counts, drawn = draws("test", len(ours)), {name: draws(name, len(theirs[name])) for name in oods}
+        some = {name: of[: FEW + 1] for name, of in drawn.items()}
+        even = resampled.streams(ours, one.correct, theirs, counts, drawn, costs=((1.0, 0.0), (0.0, 1.0)))
+        grid = resampled.streams(ours, one.correct, theirs, counts[: FEW + 1], some, alphas, recalls=RECALLS)
+        for name in oods:
+            whole[name].append(even[name].areas[0])  # the area is linear in the costs, so this is every beta
+            along[name].append(grid[name].areas[:, 0].T)
+            risks[name].append(grid[name].risks)
+    rows, curves = [], []
+    for name in oods:
+        place = {"score": score, "kind": kind(score), "ood": name}
+        over_alpha, samples = mean_over_seeds(along[name], draws), min(FEW, draws.replicates)
+        cells = [({"alpha": at, "beta": 0.5}, over_alpha[:, k], samples) for k, at in enumerate(alphas)]
+        for beta in betas:
+            values = [beta * from_id + (1 - beta) * from_ood for from_id, from_ood in whole[name]]
+            cells.append(({"alpha": 0.5, "beta": beta}, mean_over_seeds(values, draws), draws.replicates))
+        for cell, replicates, number in cells:
+            words = (
+                f"{CONVENTIONS['aurr']}; costs beta, 1 - beta; interval over seeds and {number} samples of the images"
             )
-    return rows
-
-
-def _risk_recall(models: Sequence[Scored], score: str, name: str) -> pd.DataFrame:
-    """Mean over seeds of the risk at each recall, alpha and beta 1/2, with a 95 % interval (Student's t) over seeds."""
-    grid = np.linspace(0.01, 1, 100)
-    risks = []
-    for one in models:
-        ours, theirs = one.scores["test"][score], one.scores[name][score]
-        ones = [np.ones((1, len(scores))) for scores in (ours, theirs)]
-        ranking = resampled.stream_ranking(ours, one.correct, theirs, (0.5, 0.5))
-        steps = ranking.steps(resampled.mixture(*ones))
-        at = np.searchsorted(steps.right[0], (grid - 1e-9) * steps.right[0, -1])
-        risks.append(steps.risk[0, np.minimum(at, steps.right.shape[1] - 1)])
-    columns = {"score": score, "kind": kind(score), "ood": name}
-    mean = np.mean(risks, axis=0)
-    half = (
-        student_t.ppf(0.975, len(risks) - 1) * np.std(risks, axis=0, ddof=1) / np.sqrt(len(risks))
-        if len(risks) > 1
-        else np.nan
-    )
-    bounds = {"low": np.maximum(mean - half, 0), "high": mean + half}
-    return pd.DataFrame({**columns, "recall": grid, "risk": mean, **bounds})
+            rows.append(place | cell | estimate(replicates) | {"seeds": len(models), "convention": words})
+        replicates = mean_over_seeds(risks[name], draws)
+        points = pd.DataFrame([estimate(replicates[:, k]) for k in range(len(RECALLS))]).rename(
+            columns={"value": "risk"}
+        )
+        curves.append(pd.DataFrame({**place, "recall": RECALLS}).join(points))
+    return rows, curves
 
 
 def _best_of_both(models: Sequence[Scored], draws: Draws) -> list[pd.DataFrame]:
@@ -293,18 +272,19 @@ def _by_score(
 ) -> Array:
     """AUROC (ID against OOD) or AURR of every score on these inputs: (scores, OOD sets, seeds, 1 + R)."""
     oods = models[0].oods
-    drawn = {name: draws(name, len(mask))[:, mask].astype(np.float64) for name, mask in half.items()}
-    values = []
-    for score in scores:
-        for name in oods:
-            for one in models:
-                ours, theirs = one.scores["test"][score][half["test"]], one.scores[name][score][half[name]]
-                if metric == "auroc":
-                    values.append(resampled.auroc(ours, theirs, drawn["test"], drawn[name]))
-                else:
-                    right = one.correct[half["test"]]
-                    values.append(resampled.aurr(ours, right, theirs, drawn["test"], drawn[name]))
-    return np.reshape(values, (len(scores), len(oods), len(models), -1))
+    drawn = {name: draws(name, len(mask))[:, mask] for name, mask in half.items()}
+    values = np.empty((len(scores), len(oods), len(models), draws.replicates + 1))
+    for k, score in enumerate(scores):
+        for m, one in enumerate(models):
+            ours = one.scores["test"][score][half["test"]]
+            theirs = {name: one.scores[name][score][half[name]] for name in oods}
+            if metric == "auroc":
+                found = resampled.auroc(ours, theirs, drawn["test"], drawn)
+            else:
+                areas = resampled.streams(ours, one.correct[half["test"]], theirs, drawn["test"], drawn)
+                found = {name: of.areas[0, 0] for name, of in areas.items()}
+            values[k, :, m] = [found[name] for name in oods]
+    return values
 
 
 def summary(tables: Tables, oods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -316,7 +296,7 @@ def summary(tables: Tables, oods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataF
         chance = {"kind": "floor", "score": "chance", **dict.fromkeys(table.columns[2:], f"{100 * CHANCE[metric]:.1f}")}
         found.append(pd.concat([table, pd.DataFrame([chance])], ignore_index=True))
     even = tables.aurr[np.isclose(tables.aurr["alpha"], 0.5) & np.isclose(tables.aurr["beta"], 0.5)]
-    even = even.drop_duplicates(["score", "ood"], keep="last")  # of the beta grid, whose interval is over images too
+    even = even.drop_duplicates(["score", "ood"], keep="last")  # of the beta grid, whose interval has all samples
     found.append(
         wide(even, ["kind", "score"], "ood", order, named) if len(even) else pd.DataFrame(columns=["kind", "score"])
     )

@@ -5,17 +5,19 @@ seed.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from genovision.resampling import Draws
 from genovision.uncertainty import metrics, resampled
 from genovision.uncertainty.ensembles import averaged_probabilities
 from genovision.uncertainty.evaluation import CONVENTIONS, estimate, evidence, wide
 from genovision.uncertainty.metrics import Ranking, optimal_aurc
-from genovision.uncertainty.resampled import Array, Draws, mean_over_seeds
+from genovision.uncertainty.resampled import Array, mean_over_seeds
 from genovision.uncertainty.scores import logit_norm, max_logit, msp
 from genovision.uncertainty.smoothing import POWERS, bins, centred_max_logit, choose_power, max_logit_pressure
 
@@ -23,6 +25,12 @@ SYSTEM = "label_smoothing"
 SCORES = ("msp", "max_logit", "logit_norm")
 BINS = 10
 COVERAGES = np.linspace(0.01, 1, 100)
+MEASURES = {
+    "aurc": metrics.aurc,
+    "risk_at_10_percent_coverage": partial(metrics.risk_at_coverage, coverage=0.10),
+    "coverage_at_5_percent_risk": partial(metrics.coverage_at_risk, risk=0.05),
+    "risks": partial(resampled.risk_curve, coverages=COVERAGES),
+}
 
 
 class Model(NamedTuple):
@@ -77,10 +85,10 @@ def evaluate(
             confidences = [_confidence(model.test, score, p) for model, p in zip(seeds, chosen, strict=True)]
             correct = [model.test.argmax(axis=1) == labels for model in seeds]
             found = _measured(confidences, correct, draws)
-            values |= {(recipe, score, metric): replicates for metric, replicates in found.items()}
+            curves.append(_curve(place | {"score": score}, found.pop("risks")))
             used = " ".join(f"{p:g}" for p in chosen) if score == "logit_norm" else ""
+            values |= {(recipe, score, metric): replicates for metric, replicates in found.items()}
             measures += _rows(place | {"score": score}, found, used, len(seeds))
-            curves.append(_curve(place | {"score": score}, confidences, correct, draws))
     suppression, pressed = _suppression(models, alphas, plain[0], labels, draws)
     columns = ["recipe", "alpha", "seed", "score", "p", "aurc", "chosen"]
     return Tables(
@@ -99,17 +107,13 @@ def _confidence(logits: Array, score: str, p: float) -> Array:
 
 
 def _measured(confidences: Sequence[Array], correct: Sequence[npt.NDArray[np.bool_]], draws: Draws) -> dict[str, Array]:
-    """metric -> replicates over seeds and images."""
+    """metric -> replicates over seeds and images; `risks` (R + 1, G), the risk at each of COVERAGES."""
     counts = draws("test", len(correct[0]))
     each: dict[str, list[Array]] = {}
     for s, right in zip(confidences, correct, strict=True):
-        ranking = Ranking(s, right)
-        each.setdefault("accuracy", []).append(resampled.weighted(right.astype(np.float64), counts))
-        each.setdefault("aurc", []).append(metrics.aurc(ranking, weights=counts))
-        low_end = metrics.risk_at_coverage(ranking, coverage=0.10, weights=counts)
-        each.setdefault("risk_at_10_percent_coverage", []).append(low_end)
-        covered = metrics.coverage_at_risk(ranking, risk=0.05, weights=counts)
-        each.setdefault("coverage_at_5_percent_risk", []).append(covered)
+        found = {"accuracy": resampled.weighted(right.astype(np.float64), counts)}
+        for metric, values in (found | resampled.measured(Ranking(s, right), counts, MEASURES)).items():
+            each.setdefault(metric, []).append(values)
     return {metric: mean_over_seeds(values, draws) for metric, values in each.items()}
 
 
@@ -130,16 +134,8 @@ def _rows(place: dict, found: Mapping[str, Array], used: str, seeds: int) -> lis
     return rows
 
 
-def _curve(
-    place: dict, confidences: Sequence[Array], correct: Sequence[npt.NDArray[np.bool_]], draws: Draws
-) -> pd.DataFrame:
-    counts = draws("test", len(correct[0]))
-    each = [
-        resampled.risk_curve(Ranking(s, right), counts, COVERAGES)
-        for s, right in zip(confidences, correct, strict=True)
-    ]
-    points = [estimate(mean_over_seeds([one[:, k] for one in each], draws)) for k in range(len(COVERAGES))]
-    frame = pd.DataFrame(points).rename(columns={"value": "risk"})
+def _curve(place: dict, risks: Array) -> pd.DataFrame:
+    frame = pd.DataFrame([estimate(risks[:, k]) for k in range(len(COVERAGES))]).rename(columns={"value": "risk"})
     return pd.DataFrame({**place, "coverage": COVERAGES}).join(frame)
 
 

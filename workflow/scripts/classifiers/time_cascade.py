@@ -14,7 +14,7 @@ from genovision.classifiers.image_sets import read_set
 from genovision.classifiers.outputs import read_model, refuse_untrained
 from genovision.errors import InputError
 from genovision.tables import write_table
-from genovision.uncertainty.cascade import SingleThreshold, Window
+from genovision.uncertainty.cascade import SingleThreshold, Window, fit_windows
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         nargs=4,
         metavar=("NAME", "MODEL", "MODEL", "NPZ"),
-        help="two models' folders, and the first one's outputs on the calibration set; once per pair",
+        help="two models' folders, and the first one's outputs on the calibration set; once per pair, cheapest first",
     )
     p.add_argument("--images", required=True, metavar="NPZ", help="images to classify (test)")
     p.add_argument("--half-width", type=float, default=0.1, metavar="X", help="of the window, as a share (default 0.1)")
@@ -64,19 +64,27 @@ def _systems(name: str, folders: list[str], path: str, args: argparse.Namespace)
     return {(name, system): stages for system, stages in found.items()}
 
 
+def _family(pairs: list[list[str]], risk: float, half_width: float) -> dict[tuple[str, str], tuple]:
+    """The cascade through the first models of all pairs, cheapest first, with a window after each, placed on their calibration outputs."""
+    networks = [read_model(Path(first))[0] for _, first, _, _ in pairs]
+    outputs = [read_arrays(path, ["logits", "labels"]) for *_, path in pairs]
+    windows = fit_windows([one["logits"] for one in outputs], outputs[0]["labels"], "sc", risk, half_width)
+    return {("+".join(name for name, *_ in pairs), "family_cascade"): (networks, [one.passes_on for one in windows])}
+
+
 def _score(system: str) -> str:
     return "energy" if system.endswith("_ood") else "msp"
 
 
 def _measured(systems: dict[tuple[str, str], tuple], images: np.ndarray, args: argparse.Namespace) -> pd.DataFrame:
     """Every system once per repeat, in turn, so that a slow moment of the machine does not fall on one of them alone."""
-    shares, rows = {}, []
-    for key, (networks, passes_on) in systems.items():  # not timed: the first call of a network is slower
-        shares[key] = float((cascade(networks, passes_on, images, args.batch, _score(key[1]))[1] > 0).mean())
+    rows = []
+    for (_, system), (networks, passes_on) in systems.items():  # not timed: the first call of a network is slower
+        cascade(networks, passes_on, images[: 4 * args.batch], args.batch, _score(system))
     for repeat in range(args.repeats):
         for (pair, system), (networks, passes_on) in systems.items():
-            spent = seconds(partial(cascade, networks, passes_on, images, args.batch, _score(system)))
-            rows.append((pair, system, repeat, len(images), shares[pair, system], spent))
+            spent, (_, stage) = seconds(partial(cascade, networks, passes_on, images, args.batch, _score(system)))
+            rows.append((pair, system, repeat, len(images), float((stage > 0).mean()), spent))
     return pd.DataFrame(rows, columns=["pair", "system", "repeat", "images", "share", "seconds"])
 
 
@@ -91,5 +99,7 @@ def main(args: argparse.Namespace) -> None:
     systems = {}
     for name, first, second, path in args.pair:
         systems |= _systems(name, [first, second], path, args)
+    if len(args.pair) > 1:
+        systems |= _family(args.pair, args.risk, args.half_width)
     write_table(_measured(systems, images, args), args.out)
     print(f"{len(args.pair)} pairs, {args.repeats} repeats on {len(images)} images")

@@ -9,8 +9,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA is determini
 import numpy as np
 import torch
 
+from genovision import checkpoints
 from genovision.atomic import replacing
-from genovision.classifiers import checkpoints
 from genovision.classifiers.image_sets import read_set
 from genovision.classifiers.macs import macs, parameters
 from genovision.classifiers.networks import ResNet, Shape

@@ -10,8 +10,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA is determini
 import numpy as np
 import torch
 
+from genovision import checkpoints
 from genovision.atomic import replacing
-from genovision.classifiers import checkpoints
 from genovision.classifiers.image_lists import ImageList, read_image_table
 from genovision.classifiers.imagenet_training import FileBatches, Normalised, squares
 from genovision.classifiers.macs import macs, parameters

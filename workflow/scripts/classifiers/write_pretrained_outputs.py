@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--training",
         type=Path,
         metavar="JSON",
-        help="config.json of classifiers/train_imagenet: a failed training is refused",
+        help="config.json of classifiers/train_imagenet: images are prepared as there, and a failed training is refused",
     )
     p.add_argument(
         "--member",
@@ -46,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
     )
     keep.add_argument("--keep", type=Path, metavar="FILE", help="keep these classes, one index per line, in this order")
     p.add_argument(
-        "--preprocessing", type=json.loads, metavar="JSON", help="keys of the network's own preprocessing to replace"
+        "--preprocessing",
+        type=json.loads,
+        metavar="JSON",
+        help="keys to replace in the preprocessing of --training, or else in the network's own",
     )
     p.add_argument(
         "--set",
@@ -98,14 +101,15 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(
             f"{args.checkpoint}, the checkpoint of {args.architecture}, is not there: put it there or name another."
         )
-    if args.training:
-        refuse_untrained(json.loads(args.training.read_text(encoding="utf-8")), str(args.training))
+    training = json.loads(args.training.read_text(encoding="utf-8")) if args.training else None
+    if training:
+        refuse_untrained(training, str(args.training))
     torch.set_num_threads(args.threads)
     device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     model = build(args.architecture, args.outputs, args.hub)
     if args.checkpoint:
         load_weights(model, args.checkpoint, args.member)
-    preprocessing = preprocessing_of(model)
+    preprocessing = Preprocessing(**training["preprocessing"]) if training else preprocessing_of(model)
     if args.preprocessing:
         try:
             preprocessing = Preprocessing(**{**preprocessing.as_dict(), **args.preprocessing})

@@ -4,9 +4,9 @@ import argparse
 
 from genovision.errors import InputError
 from genovision.tables import write_table
+from genovision.uncertainty import options
 from genovision.uncertainty.cascade_tables import Family, evaluate, summary
 from genovision.uncertainty.outputs import read_macs, read_members
-from genovision.uncertainty.resampled import Draws
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,10 +33,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--sweep", required=True, metavar="WIDTH", help="the width for which windows of every size are tried"
     )
-    p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
-    )
-    p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--points", required=True, metavar="TSV", help="metric and MACs by task, system, width and OOD set")
     p.add_argument("--windows", required=True, metavar="TSV", help="the windows, by width, task and first stage")
     p.add_argument(
@@ -46,15 +42,14 @@ def parser() -> argparse.ArgumentParser:
         help="coverage and accuracy by share that continues, for windows and thresholds of every size",
     )
     p.add_argument("--summary", required=True, metavar="TSV", help="one row per width and system")
-    p.add_argument("--evidence", required=True, metavar="TSV", help="bootstrap replicates for the claims ledger")
+    options.add(p)
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.replicates < 0 or args.seed < 0 or not 0 < args.half_width <= 0.5:
-        raise InputError(
-            f"--replicates {args.replicates} and --seed {args.seed} must not be negative, --half-width {args.half_width} lies in (0, 0.5]."
-        )
+    draws = options.draws(args)
+    if not 0 < args.half_width <= 0.5:
+        raise InputError(f"--half-width {args.half_width} lies in (0, 0.5].")
     macs = {width: read_macs(path) for width, path in args.macs}
     if args.sweep not in macs:
         raise InputError(f"--sweep {args.sweep} is none of the widths {', '.join(macs)}.")
@@ -80,9 +75,7 @@ def main(args: argparse.Namespace) -> None:
                 f"--outputs: the widths differ in splits, seeds or inputs, see {width}: {shapes[0]} and {shapes[1]}."
             )
     labels = {split: first[split][0].labels for split in ("calibration", "test")}
-    tables = evaluate(
-        families, labels["calibration"], labels["test"], Draws(args.replicates, args.seed), args.half_width, args.sweep
-    )
+    tables = evaluate(families, labels["calibration"], labels["test"], draws, args.half_width, args.sweep)
     for table, path in zip(tables, (args.points, args.windows, args.sizes, args.evidence), strict=True):
         write_table(table, path)
     write_table(summary(tables.points), args.summary)

@@ -6,9 +6,9 @@ import numpy as np
 
 from genovision.errors import InputError
 from genovision.tables import write_table
+from genovision.uncertainty import options
 from genovision.uncertainty.diversity_tables import evaluate, summary
 from genovision.uncertainty.outputs import read_members
-from genovision.uncertainty.resampled import Draws
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,10 +21,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="SPLIT NPZ",
         help="a split (`test`, or an OOD set by its name) and the outputs of every seed's model on it",
     )
-    p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
-    )
-    p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--detection", required=True, metavar="TSV", help="AUROC and FPR@95 by OOD set, system and score")
     p.add_argument(
         "--selective", required=True, metavar="TSV", help="accuracy, AURC, coverage at 5 %% risk, AURR of the MSP"
@@ -35,13 +31,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--summary", required=True, nargs=2, metavar="TSV", help="AUROC and FPR@95, one row per system and score"
     )
-    p.add_argument("--evidence", required=True, metavar="TSV", help="bootstrap replicates for the claims ledger")
+    options.add(p)
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.replicates < 0 or args.seed < 0:
-        raise InputError(f"--replicates {args.replicates} and --seed {args.seed} must not be negative.")
+    draws = options.draws(args)
     outputs = read_members(args.outputs)
     if "test" not in outputs or len(outputs) < 2:
         raise InputError(f"--outputs: `test` and at least one OOD set are needed, there is {', '.join(outputs)}.")
@@ -49,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     if members < 2:
         raise InputError("--outputs: an ensemble needs the models of two seeds at least (classifiers.seeds).")
     logits = {split: np.stack([one.logits for one in some], axis=1) for split, some in outputs.items()}
-    tables = evaluate(logits, outputs["test"][0].labels, Draws(args.replicates, args.seed))
+    tables = evaluate(logits, outputs["test"][0].labels, draws)
     for table, path in zip(tables, (args.detection, args.selective, args.conditional, args.evidence), strict=True):
         write_table(table, path)
     for table, path in zip(summary(tables), args.summary, strict=True):

@@ -7,7 +7,7 @@ import numpy as np
 from genovision.arrays import read_arrays
 from genovision.errors import InputError
 from genovision.tables import write_table
-from genovision.uncertainty.resampled import Draws
+from genovision.uncertainty import options
 from genovision.uncertainty.sirc_tables import COMBINED, SCORES, Scored, evaluate, summary
 
 
@@ -38,15 +38,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="B",
         help="cost of an ID error; an OOD input costs 1 - B",
     )
-    p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
-    )
-    p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--separation", required=True, metavar="TSV", help="AUROC and FPR@95 by score and OOD set")
     p.add_argument("--aurr", required=True, metavar="TSV", help="area under the risk-recall curve over alpha and beta")
     p.add_argument("--curves", required=True, metavar="TSV", help="risk by recall")
     p.add_argument("--summary", required=True, nargs=3, metavar="TSV", help="AUROC, FPR@95 and AURR, one row per score")
-    p.add_argument("--evidence", required=True, metavar="TSV", help="bootstrap replicates for the claims ledger")
+    options.add(p)
     return p
 
 
@@ -70,8 +66,7 @@ def _read(path: str) -> Scored:
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.replicates < 0 or args.seed < 0:
-        raise InputError(f"--replicates {args.replicates} and --seed {args.seed} must not be negative.")
+    draws = options.draws(args)
     if args.headline not in COMBINED:
         raise InputError(f"--headline {args.headline} is none of {', '.join(COMBINED)}.")
     if min(args.ratios) < 0 or min(args.betas) < 0 or max(args.betas) > 1:
@@ -82,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
         if sizes[0] != sizes[1]:
             raise InputError(f"{models[0].path} and {one.path} score different splits: {sizes[0]} and {sizes[1]}.")
     alphas = 1 / (1 + np.array(args.ratios))
-    tables = evaluate(models, Draws(args.replicates, args.seed), alphas, np.array(args.betas), args.headline)
+    tables = evaluate(models, draws, alphas, np.array(args.betas), args.headline)
     for table, path in zip(tables, (args.separation, args.aurr, args.curves, args.evidence), strict=True):
         write_table(table, path)
     for table, path in zip(summary(tables, models[0].oods), args.summary, strict=True):

@@ -4,8 +4,8 @@ import argparse
 
 from genovision.errors import InputError
 from genovision.tables import write_table
+from genovision.uncertainty import options
 from genovision.uncertainty.outputs import read_members
-from genovision.uncertainty.resampled import Draws
 from genovision.uncertainty.smoothing import POWERS
 from genovision.uncertainty.smoothing_tables import Model, evaluate, summary
 
@@ -36,10 +36,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         help="p among which logit normalisation chooses (default 2..10)",
     )
-    p.add_argument(
-        "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
-    )
-    p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--measures", required=True, metavar="TSV", help="accuracy, AURC and more by recipe and score")
     p.add_argument("--curves", required=True, metavar="TSV", help="risk by coverage")
     p.add_argument("--searched", required=True, metavar="TSV", help="AURC on the calibration split by p")
@@ -47,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "--suppression", required=True, metavar="TSV", help="max logit after smoothing by probability of error"
     )
     p.add_argument("--summary", required=True, metavar="TSV", help="one row per recipe and score")
-    p.add_argument("--evidence", required=True, metavar="TSV", help="bootstrap replicates for the claims ledger")
+    options.add(p)
     return p
 
 
@@ -68,10 +64,10 @@ def _alphas(pairs: list[list[str]]) -> dict[str, float]:
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.replicates < 0 or args.seed < 0 or min(args.powers) <= 1:
+    draws = options.draws(args)
+    if min(args.powers) <= 1:
         raise InputError(
-            f"--replicates {args.replicates} and --seed {args.seed} must not be negative, and every p of --powers is above 1:"
-            " p = 1 says nothing."
+            f"--powers: every p is above 1, because p = 1 says nothing; the least is {min(args.powers):g}."
         )
     alphas = _alphas(args.alpha)
     models, labels = {}, {}
@@ -92,7 +88,6 @@ def main(args: argparse.Namespace) -> None:
                     f"{outputs[split][0].path}: the recipes were not given the same inputs of the split {split}."
                 )
             labels[split] = outputs[split][0].labels
-    draws = Draws(args.replicates, args.seed)
     tables = evaluate(models, alphas, labels["calibration"], labels["test"], draws, args.powers)
     for table, path in zip(
         tables, (args.measures, args.curves, args.searched, args.suppression, args.evidence), strict=True
