@@ -168,6 +168,7 @@ rule choose_settings:
         denoiser=lambda wildcards: denoiser_name(wildcards.denoiser),
         noises=lambda wildcards: noises("validation", wildcards.denoiser),
         level=lambda wildcards: config["samplers"]["search"][wildcards.denoiser in DIFFUSION_NETWORKS],
+        polish=lambda wildcards: config["samplers"]["polish"][wildcards.denoiser in DIFFUSION_NETWORKS],
         nfe=lookup(dpath="samplers/nfe", within=config),
         reference=lookup(dpath="samplers/reference_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),
@@ -177,7 +178,7 @@ rule choose_settings:
         "Choosing the settings of every sampler on {wildcards.denoiser}"
     shell:
         "python {params.repo:q}/workflow samplers/choose_settings --denoiser {params.denoiser:q} --trace {input.trace:q} --nfe {params.nfe}"
-        " --noises {params.noises} --batch {params.batch} --reference-steps {params.reference} --level {params.level} --seed {params.seed}"
+        " --noises {params.noises} --batch {params.batch} --reference-steps {params.reference} --level {params.level} --polish {params.polish} --seed {params.seed}"
         " --threads {params.threads} --out {output.tried:q} {output.chosen:q} > {log:q} 2>&1"
 
 
@@ -206,7 +207,7 @@ rule sample_denoiser:
         code=code("samplers/sample_denoiser"),
         denoiser=lambda wildcards: denoiser_name(wildcards.denoiser),
         images=lambda wildcards: noises("test", wildcards.denoiser),
-        seeds=list(range(config["samplers"]["seeds"])),
+        seeds=lookup(dpath="samplers/seeds", within=config),
         reference=lookup(dpath="samplers/reference_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),
         threads=lambda wildcards: sampling_threads(wildcards.denoiser),

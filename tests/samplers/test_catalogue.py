@@ -162,7 +162,7 @@ def test_settings_are_data():
 
 
 def test_every_peer_has_the_quadratic_grid_and_the_options_of_its_library():
-    for family in ("ddim", "ddpm", "deis-3", "dpm++2m", "dpm++3m", "unipc-2", "unipc-3", "heun", "ipndm", "rhoab"):
+    for family in ("ddim", "deis-3", "dpm++2m", "dpm++3m", "unipc-2", "unipc-3", "heun", "ipndm", "rhoab"):
         assert "quadratic" in {s.options["grid"] for s in settings(family, 2)}
     assert {False, True} == {s.options["lower_order_final"] for s in settings("deis-3", 2)}
     assert any(s.options.get("use_lu_lambdas") for s in settings("dpm++2m", 2))

@@ -152,7 +152,11 @@ def _peer_settings(family: str, level: int) -> list[Setting]:
     replaced = _grids("quadratic", "cubic", "karras", "logsnr")
     if family in ("ddim", "ddpm"):
         spacings = ["leading", "trailing", "linspace"] if full else ["leading", "trailing"]
-        return _product(family, [{"grid": "library", "timestep_spacing": s} for s in spacings] + replaced)
+        found = _product(family, [{"grid": "library", "timestep_spacing": s} for s in spacings] + replaced)
+        # errors say nothing about DDPM, so one setting stands for it: the one that starts at the first time
+        return (
+            found if family == "ddim" else [one for one in found if one.options.get("timestep_spacing") == "trailing"]
+        )
     if family == "heun":
         spacings = ["linspace", "trailing", "leading"] if full else ["linspace"]
         grids = _grids("quadratic", "cubic", "logsnr")
@@ -239,6 +243,11 @@ def starts(family: str, level: int) -> list[Setting]:
         "deis-sn+all": {"affine": True, "first_step": True, "grid": "searched"},
     }.get(family, {})
     begin = [_PUBLISHED_SN | {"solver_order": 4, "clip": 0.0} | extra]
+    # without a normaliser, in log rho on the Karras grid: where diffusers' DEIS is best
+    begin.append(
+        begin[0] | {"solver_order": 3, "interpolation_variable": "log_rho", "normalizer": "none", "gamma": 0.0}
+    )
+    begin[1] |= {} if "grid" in extra else {"grid": "karras"}
     if level == 2:
         begin.append(begin[0] | {"solver_order": 3})
         begin += [begin[0] | {"solver_order": order, "interpolation_variable": "log_rho"} for order in (3, 2)]

@@ -41,6 +41,17 @@ class _Plan(NamedTuple):
 
 _PLANS: OrderedDict[tuple, _Plan] = OrderedDict()
 _PLANS_KEPT = 64
+_PLAN_BYTES = 2**28  # of all plans: coefficients of every pixel in many steps are large
+
+
+def _plan_bytes(plan: _Plan) -> int:
+    parts = [
+        part
+        for step in plan.steps
+        for entry in step
+        for part in (entry if isinstance(entry, tuple | list) else [entry])
+    ]
+    return sum(getattr(part, "nbytes", 8) for part in parts)
 
 
 class _Curve:
@@ -477,7 +488,9 @@ class DEISSNScheduler(SchedulerMixin, ConfigMixin):
         plan = _PLANS.get(key)
         if plan is None:
             plan = _PLANS[key] = self._make_plan(begin)
-            if len(_PLANS) > _PLANS_KEPT:
+            while len(_PLANS) > 1 and (
+                len(_PLANS) > _PLANS_KEPT or sum(map(_plan_bytes, _PLANS.values())) > _PLAN_BYTES
+            ):
                 _PLANS.popitem(last=False)
         else:
             _PLANS.move_to_end(key)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 
 import numpy as np
 import torch
@@ -100,4 +101,12 @@ def main(args: argparse.Namespace) -> None:
     write_table(table, args.out[0])
     with replacing(args.out[1]) as temporary:
         temporary.write_text(json.dumps(chosen, indent=1, sort_keys=True) + "\n")
-    print(f"{args.denoiser}: {len(table)} settings tried on {args.noises} validation noises")
+    failed = table[np.isinf(table["rmse"])]
+    lost = {(nfe, family) for nfe, family in zip(table["nfe"], table["family"], strict=True)} - {
+        (int(nfe), family) for nfe, families in chosen.items() for family in families
+    }
+    print(
+        f"{args.denoiser}: {len(table)} settings tried on {args.noises} validation noises, {len(failed)} of them diverged"
+    )
+    for nfe, family in sorted(lost):
+        print(f"warning: {family} at {nfe} evaluations is left out: every setting diverged", file=sys.stderr)

@@ -8,7 +8,7 @@ from genovision.samplers import figures
 from genovision.tables import read_table
 
 SHOWN = ("ddim", "deis-tab3", "deis-sn-tab3", "best-peer", "best-ours")
-IMAGES = 6  # of the first seed
+IMAGES = 4  # of the first seed
 
 
 def parser() -> argparse.ArgumentParser:

@@ -52,7 +52,12 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"{args.chosen} holds no settings; make it with choose_settings.")
     torch.set_num_threads(args.threads)
     source = open_denoiser(args.denoiser)
-    statistics = from_trace(Trace.read(args.trace))
+    trace = Trace.read(args.trace)
+    if tuple(trace.r.shape[1:]) != tuple(source.shape):
+        raise InputError(
+            f"{args.trace} is of samples {trace.r.shape[1:]}, {args.denoiser} of {source.shape}; collect its own."
+        )
+    statistics = from_trace(trace)
     names = list(dict.fromkeys(row for rows in chosen.values() for row in rows))
     numbers, kept = sorted(chosen), args.images if args.kept is None else min(args.kept, args.images)
     errors = np.full((len(names), len(numbers), len(args.seeds), args.images), np.nan)

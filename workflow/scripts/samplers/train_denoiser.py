@@ -136,7 +136,9 @@ def fit(args: argparse.Namespace) -> None:
         scale_shift=args.scale_shift,
     )
     network, folder = build(config, args.seed), Path(args.out)
-    mark = checkpoints.fingerprint(network, {"network": config, "recipe": recipe.to_json()}, images, held_out)
+    mark = checkpoints.fingerprint(
+        network, {"network": config, "recipe": recipe.to_json(), "precision": args.precision}, images, held_out
+    )
     trained = train(
         network,
         Batches(images, recipe),
