@@ -34,7 +34,7 @@ def run_workflow(folder: Path, *arguments: str, check: bool = True, **variables:
 
 def planned(folder: Path, *arguments: str) -> dict[str, int]:
     """Rule -> number of jobs that `./run -n` would run; empty when there is nothing to do."""
-    answer = run_workflow(folder, "-n", "--quiet", "rules", *arguments)
+    answer = run_workflow(folder, *arguments, "-n", "--quiet", "rules")
     lines = iter(answer.stdout.splitlines() + answer.stderr.splitlines())
     jobs = {}
     for line in lines:

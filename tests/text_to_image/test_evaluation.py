@@ -85,13 +85,14 @@ def test_the_order_of_rows_does_not_matter():
 
 def test_rise_by_hand_and_of_repeated_rows():
     normal, others = np.array([0.0, 1, 2, 5]), np.array([4.0, 6])
-    expected = (5 - normal.mean()) / normal.std(ddof=1)
+    expected = (5 - normal.mean()) / np.sqrt((normal.var(ddof=1) + others.var(ddof=1)) / 2)
     ones = np.ones((1, 4)), np.ones((1, 2))
     assert evaluation.rise(normal, others, *ones)[0] == pytest.approx(expected)
     drawn = evaluation.rise(normal, others, np.array([[2.0, 0, 1, 1]]), np.array([[0.0, 2]]))
     again = np.array([0.0, 0, 2, 5])
-    assert drawn[0] == pytest.approx((6 - again.mean()) / again.std(ddof=1))
-    assert np.isnan(evaluation.rise(np.full(3, 0.1), others, np.ones((1, 3)), np.ones((1, 2)))[0])
+    assert drawn[0] == pytest.approx((6 - again.mean()) / np.sqrt(again.var(ddof=1) / 2))
+    assert np.isfinite(evaluation.rise(np.full(3, 0.1), others, np.ones((1, 3)), np.ones((1, 2)))[0])
+    assert np.isnan(evaluation.rise(np.full(3, 0.1), np.full(2, 0.2), np.ones((1, 3)), np.ones((1, 2)))[0])
 
 
 def test_kinds_that_are_apart_are_found_apart():
@@ -147,15 +148,22 @@ def test_punc_is_read_by_the_side_that_is_meant():
     assert points["auroc_ood", "pixel_distance"] == auroc["pixel_distance", "ood_mean"]
 
 
-def test_normal_prompts_that_are_all_one_value_leave_no_rise_and_no_verdict():
+def test_uncertainty_that_never_varies_leaves_no_rise_and_no_verdict():
     scores = world(APART)
-    scores.loc[scores["kind"] == "normal", "bertscore_epistemic"] = 0.1
+    scores["bertscore_epistemic"] = np.where(scores["kind"] == "normal", 0.1, 0.2)
     tables = evaluation.evaluate({"w": scores}, Draws(20, 0))
     assert tables.disentanglement["epistemic"].isna().all()
     assert set(tables.disentanglement["holds"].dropna()) == {"unclear"}
     found = tables.evidence[tables.evidence["metric"] == "disentanglement"]
     sides = found.pivot(index="replicate", columns="side", values="value")
     assert len(sides) == 21 and (sides["own_kind"] - sides["other_kind"]).isna().all()
+
+
+def test_normal_prompts_that_are_all_drawn_right_are_no_obstacle():
+    scores = world(APART)
+    scores.loc[scores["kind"] == "normal", ["bertscore_epistemic", "bertscore_aleatoric"]] = 0.0
+    tables = evaluation.evaluate({"w": scores}, Draws(20, 0))
+    assert tables.disentanglement.set_index("set").loc[["ood", "vague", "typos"], "own_minus_other"].notna().all()
 
 
 def test_a_set_beside_is_shown_and_not_counted():

@@ -39,7 +39,7 @@ class Tables(NamedTuple):
     """detection: world, score, set, kind, metric (auroc, aupr, fpr95), value, low, high, chance, normal and others (prompts), seeds,
                   convention; set `ood_mean` and `aleatoric_mean` are means over the sets of these kinds
     disentanglement: world, similarity, set, kind (which axis is its own), mean_epistemic, mean_aleatoric (of the set), epistemic and
-                  aleatoric (rise above normal in standard deviations of normal prompts) and own_minus_other, each with _low and
+                  aleatoric (rise above normal in pooled standard deviations) and own_minus_other, each with _low and
                   _high; correlation of the two over the set's prompts; holds: yes, no or unclear (the interval of own_minus_other);
                   set `normal` has no rise
     groups:       world, set, group, score, value (mean), low, high, difference (from the mean of the set's groups), difference_low,
@@ -248,17 +248,24 @@ def _auroc_evidence(world: _World, separated: dict, headline: str) -> list[pd.Da
 
 
 def rise(normal: Array, others: Array, normal_counts: Array, other_counts: Array) -> Array:
-    """(R,): how much higher the mean of `others` (M,) is than that of `normal` (N,), in standard deviations of `normal`.
+    """(R,): how much higher the mean of `others` (M,) is than that of `normal` (N,), in pooled standard deviations, the root of the two
+    variances' mean (Cohen's d; Cohen 1988, section 2.3). Normal prompts alone are no unit: where all are drawn right they do not vary.
 
-    Both means and the deviation are those of each resample; NaN where all normal values are one.
+    Means and variances are those of each resample; NaN where neither side varies.
     """
-    number = normal_counts.sum(axis=1)
-    centred = normal - normal.mean()
-    mean = normal_counts @ centred / number
-    variance = (normal_counts @ centred**2 / number - mean**2) * number / np.maximum(number - 1, 1)
-    spread = np.sqrt(np.maximum(variance, 0))
-    higher = other_counts @ (others - normal.mean()) / other_counts.sum(axis=1) - mean
+    (mean, variance), (other, other_variance) = (
+        _moments(values - normal.mean(), counts) for values, counts in ((normal, normal_counts), (others, other_counts))
+    )
+    spread = np.sqrt((variance + other_variance) / 2)
+    higher = other - mean
     return np.divide(higher, spread, out=np.full_like(higher, np.nan), where=spread > 1e-9)
+
+
+def _moments(values: Array, counts: Array) -> tuple[Array, Array]:
+    number = counts.sum(axis=1)
+    mean = counts @ values / number
+    variance = (counts @ values**2 / number - mean**2) * number / np.maximum(number - 1, 1)
+    return mean, np.maximum(variance, 0)
 
 
 def _rises(world: _World, similarity: str) -> dict[tuple[str, str], Array]:
