@@ -14,8 +14,9 @@ IMAGES = {
         for name in ("cifar10", "lsun_church")
     },
 }
-# networks whose images the classifiers trained here can describe
-DESCRIBED = [name for name, network in DIFFUSION_NETWORKS.items() if network["images"] == "fashion_mnist"]
+# networks whose images can be described: all by FID's Inception, grey ones of clothes by a classifier trained here
+INCEPTION = config["samplers"]["inception"]
+DESCRIBED = [name for name, network in DIFFUSION_NETWORKS.items() if INCEPTION or network["images"] == "fashion_mnist"]
 FEATURES_FROM = f"results/classifiers/models/{config['uncertainty']['width']}/{PLAIN}/seed0"
 
 EVIDENCE["deis_sn"] = expand("results/samplers/{denoiser}/evidence.tsv", denoiser=DENOISERS)
@@ -223,8 +224,7 @@ rule describe_samples:
     input:
         samples="results/samplers/{network}/samples.npz",
         real=lambda wildcards: IMAGES[DIFFUSION_NETWORKS[wildcards.network]["images"]][2],
-        classifier=f"{FEATURES_FROM}/model.safetensors",
-        config=f"{FEATURES_FROM}/config.json",
+        network=INCEPTION or [f"{FEATURES_FROM}/model.safetensors", f"{FEATURES_FROM}/config.json"],
     output:
         "results/samplers/{network}/features.npz",
     log:
@@ -240,12 +240,15 @@ rule describe_samples:
     params:
         repo=REPO,
         code=code("samplers/describe_samples"),
-        classifier=lambda wildcards, input: os.path.dirname(input.classifier),
+        network=lambda wildcards, input: option(
+            "inception" if INCEPTION else "classifier",
+            [input.network if INCEPTION else os.path.dirname(input.network[0])],
+        ),
     message:
         "Describing real images and the samples of {wildcards.network}"
     shell:
         "python {params.repo:q}/workflow samplers/describe_samples --samples {input.samples:q} --real {input.real:q}"
-        " --classifier {params.classifier:q} --out {output:q} > {log:q} 2>&1"
+        " {params.network} --out {output:q} > {log:q} 2>&1"
 
 
 rule measure_samples:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from genovision.arrays import read_arrays, write_arrays
+from genovision.classifiers import inception
 from genovision.classifiers.image_sets import outside
 from genovision.classifiers.outputs import outputs, read_model, refuse_untrained
 from genovision.errors import InputError
@@ -43,9 +44,13 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(
             f"{args.real} holds images of {real.dtype} of shape {real.shape[1:]}, {args.samples} of {one}."
         )
-    if len(one) != 2:
-        raise InputError(f"{args.samples} holds images of shape {one}; the classifiers trained here take grey ones.")
-    describe = by_classifier(args.classifier, args.batch)
+    if args.classifier and len(one) != 2:
+        raise InputError(
+            f"{args.samples} holds images of shape {one}; classifiers trained here take grey ones: use --inception."
+        )
+    describe = (
+        by_classifier(args.classifier, args.batch) if args.classifier else by_inception(args.inception, args.batch)
+    )
     found = {"real": describe(real), "reference": _rows(describe, arrays["reference"], one)}
     features = np.zeros(
         (*arrays["present"].shape, arrays["images"].shape[3], found["real"].shape[-1]), dtype=np.float32
@@ -65,6 +70,12 @@ def by_classifier(folder: str, batch: int) -> Callable[[np.ndarray], np.ndarray]
     if torch.cuda.is_available():
         network = network.to("cuda")
     return lambda images: outputs(network, outside(images), batch)["features"]
+
+
+def by_inception(path: str, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The 2048 features of FID, of images (N, H, W[, 3]) uint8."""
+    network = inception.read_inception(path)
+    return lambda images: inception.describe(network, images, batch)
 
 
 def _rows(describe: Callable[[np.ndarray], np.ndarray], images: np.ndarray, one: tuple[int, ...]) -> np.ndarray:
