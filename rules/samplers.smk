@@ -209,6 +209,7 @@ rule sample_denoiser:
         denoiser=lambda wildcards: denoiser_name(wildcards.denoiser),
         images=lambda wildcards: noises("test", wildcards.denoiser),
         seeds=lookup(dpath="samplers/seeds", within=config),
+        pictured=option("pictured", config["samplers"]["pictured"] and [config["samplers"]["pictured"]]),
         reference=lookup(dpath="samplers/reference_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),
         threads=lambda wildcards: sampling_threads(wildcards.denoiser),
@@ -217,7 +218,7 @@ rule sample_denoiser:
     shell:
         "python {params.repo:q}/workflow samplers/sample_denoiser --denoiser {params.denoiser:q} --trace {input.trace:q} --chosen {input.chosen:q}"
         " --seeds {params.seeds} --images {params.images} --batch {params.batch} --reference-steps {params.reference} --threads {params.threads}"
-        " --errors {output.errors:q} --seconds {output.seconds:q} --samples {output.samples:q} > {log:q} 2>&1"
+        " --errors {output.errors:q} --seconds {output.seconds:q} --samples {output.samples:q} {params.pictured} > {log:q} 2>&1"
 
 
 rule describe_samples:
@@ -372,8 +373,9 @@ rule plot_samples:
     params:
         repo=REPO,
         code=code("samplers/plot_samples"),
+        pictured=option("pictured", config["samplers"]["pictured"] and [config["samplers"]["pictured"]]),
     message:
         "Drawing samples of {wildcards.network}"
     shell:
         "python {params.repo:q}/workflow samplers/plot_samples --samples {input.samples:q} --curve {input.curve:q} --name {wildcards.network}"
-        " --out {output.samples:q} {output.training:q} > {log:q} 2>&1"
+        " {params.pictured} --out {output.samples:q} {output.training:q} > {log:q} 2>&1"

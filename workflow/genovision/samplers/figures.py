@@ -109,11 +109,15 @@ def noise_over_time(curves: Mapping[str, Mapping[str, npt.NDArray]]) -> Figure:
 
 
 def sample_grid(
-    images: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8], samplers: Sequence[str], numbers: Sequence[int]
+    images: npt.NDArray[np.uint8],
+    present: npt.NDArray[np.bool_],
+    reference: npt.NDArray[np.uint8],
+    samplers: Sequence[str],
+    numbers: Sequence[int],
 ) -> Figure:
     """Images from the same noises: a row for each sampler, a block of columns for each NFE; the solution's on top.
 
-    images (S, K, n, H, W[, 3]) or with zeros where a sampler was not run, reference (n, H, W[, 3]).
+    images (S, K, n, H, W[, 3]), present (S, K): was a sampler run, reference (n, H, W[, 3]).
     """
     rows, blocks, several = len(samplers) + 1, len(numbers), images.shape[2]
     figure, axes = plt.subplots(
@@ -123,6 +127,9 @@ def sample_grid(
         for block in range(blocks):
             shown = reference if row == 0 else images[row - 1, block]
             panel = axes[row, block]
+            if row and not present[row - 1, block]:
+                panel.set_axis_off()
+                continue
             panel.imshow(np.concatenate(list(shown), axis=1), cmap="gray", vmin=0, vmax=255, aspect="equal")
             panel.set_xticks([])
             panel.set_yticks([])

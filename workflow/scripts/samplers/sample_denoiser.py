@@ -18,6 +18,8 @@ from genovision.samplers.references import mean_square, noises, open_denoiser, r
 from genovision.samplers.statistics import Trace
 from genovision.tables import write_table
 
+PICTURED = 8  # images of the run for the figure
+
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
@@ -29,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--images", type=int, default=200, metavar="N", help="for every seed (default 200)")
     p.add_argument("--kept", type=int, metavar="N", help="images of every seed that are written (default all)")
+    p.add_argument(
+        "--pictured",
+        type=int,
+        metavar="N",
+        help="evaluations of a run for the figure: few images, settings as at the largest number, without fitted grids",
+    )
     p.add_argument("--batch", type=int, default=200, metavar="B", help="samples at a time (default 200)")
     p.add_argument("--reference-steps", type=int, default=200, metavar="N", help="of the solution (default 200)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
@@ -102,6 +110,13 @@ def main(args: argparse.Namespace) -> None:
                     timed.append([name, nfe, seed, calls, seconds, setting.name])
                     progress.update()
     axes = {"samplers": np.array(names), "nfe": np.array(numbers), "seeds": np.array(args.seeds)}
+    pictured: dict[int, np.ndarray] = {}
+    if args.pictured and source.decode:
+        few = noises("test", args.seeds[0], min(kept, PICTURED), source.shape, source.dtype)
+        for name, setting in chosen[numbers[-1]].items():
+            if "times" not in setting.options:
+                x, _ = run(setting, source.predict, few, args.pictured, source.config, args.seeds[0], statistics)
+                pictured[names.index(name)] = source.decode(x.cpu())
     write_arrays(args.errors, errors=errors, reference_errors=own, ends=np.array(["zero", "first time"]), **axes)
     if args.samples:
         example = next(iter(images.values())).shape if images else (0,)
@@ -110,7 +125,12 @@ def main(args: argparse.Namespace) -> None:
         for key, found in images.items():
             every[key], present[key] = found, True
         solution_images = np.stack(solved) if solved else np.zeros((len(args.seeds), 0), dtype=np.uint8)
-        write_arrays(args.samples, images=every, present=present, reference=solution_images, **axes)
+        more = {"pictured": np.zeros(0, dtype=np.uint8), "pictured_present": np.zeros(len(names), dtype=bool)}
+        if pictured:
+            more["pictured"] = np.zeros((len(names), *next(iter(pictured.values())).shape), dtype=np.uint8)
+            more["pictured_present"][list(pictured)] = True
+            more["pictured"][list(pictured)] = np.stack(list(pictured.values()))
+        write_arrays(args.samples, images=every, present=present, reference=solution_images, **more, **axes)
     columns = ["sampler", "nfe", "seed", "evaluations", "seconds", "setting"]
     write_table(pd.DataFrame(timed, columns=columns), args.seconds)
     print(
