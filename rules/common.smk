@@ -184,6 +184,11 @@ def network_options(network):
     return " ".join(filter(None, options))
 
 
+def there(path):
+    """A file or folder that only the user can fetch, as an input where it is; [] where it is not, and then the command says what to fetch."""
+    return path if path and os.path.exists(path) else []
+
+
 def noises(purpose, denoiser):
     """How many noises a denoiser gets for a purpose: beds cost nothing, networks do."""
     return config["samplers"]["noises"][purpose][denoiser in DIFFUSION_NETWORKS]

@@ -45,7 +45,7 @@ wildcard_constraints:
 
 rule prepare_denoising_images:
     input:
-        lambda wildcards: config["samplers"][wildcards.images] or [],
+        lambda wildcards: there(config["samplers"][wildcards.images]),
     output:
         train="results/samplers/images/{images}/train.npz",
         held_out="results/samplers/images/{images}/held_out.npz",
@@ -65,12 +65,12 @@ rule prepare_denoising_images:
     params:
         repo=REPO,
         code=code("samplers/prepare_denoising_images"),
-        option=lambda wildcards: wildcards.images.replace("_", "-"),
+        images=lambda wildcards: option(wildcards.images.replace("_", "-"), [config["samplers"][wildcards.images]]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Preparing the images of {wildcards.images}"
     shell:
-        "python {params.repo:q}/workflow samplers/prepare_denoising_images --{params.option} {input:q} --seed {params.seed}"
+        "python {params.repo:q}/workflow samplers/prepare_denoising_images {params.images} --seed {params.seed}"
         " --out results/samplers/images/{wildcards.images} --table {output.table:q} > {log:q} 2>&1"
 
 
@@ -225,7 +225,9 @@ rule describe_samples:
     input:
         samples="results/samplers/{network}/samples.npz",
         real=lambda wildcards: IMAGES[DIFFUSION_NETWORKS[wildcards.network]["images"]][2],
-        network=INCEPTION or [f"{FEATURES_FROM}/model.safetensors", f"{FEATURES_FROM}/config.json"],
+        network=(
+            there(INCEPTION) if INCEPTION else [f"{FEATURES_FROM}/model.safetensors", f"{FEATURES_FROM}/config.json"]
+        ),
     output:
         "results/samplers/{network}/features.npz",
     log:
@@ -243,7 +245,7 @@ rule describe_samples:
         code=code("samplers/describe_samples"),
         network=lambda wildcards, input: option(
             "inception" if INCEPTION else "classifier",
-            [input.network if INCEPTION else os.path.dirname(input.network[0])],
+            [INCEPTION or os.path.dirname(input.network[0])],
         ),
     message:
         "Describing real images and the samples of {wildcards.network}"
