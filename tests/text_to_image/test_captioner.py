@@ -18,7 +18,7 @@ from genovision.text_to_image.captioner import (  # noqa: E402
     write_captioner,
 )
 from genovision.text_to_image.encoder import Encoder  # noqa: E402
-from genovision.text_to_image.training import Recipe, train  # noqa: E402
+from genovision.training import Recipe, train  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from genovision.text_to_image.generator import (  # noqa: E402
     scheduler_of,
     write_generator,
 )
-from genovision.text_to_image.training import Recipe, learning_rate, train  # noqa: E402
+from genovision.training import Recipe, learning_rate, train  # noqa: E402
 
 SHAPE = Shape(side=16, embedding=32, components=16, width=64, blocks=2, text=32, queries=3, length=8)
 RECIPE = Recipe(steps=400, batch=64, learning_rate=5e-3, average=0.9)

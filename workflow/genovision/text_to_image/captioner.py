@@ -22,7 +22,7 @@ from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors, write_tensors
 from genovision.errors import InputError
 from genovision.text_to_image.generator import read_facts
-from genovision.text_to_image.training import draws
+from genovision.training import draws
 
 Images = npt.NDArray[np.uint8]
 

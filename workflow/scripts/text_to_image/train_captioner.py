@@ -13,7 +13,7 @@ from genovision.errors import InputError
 from genovision.tables import read_table, write_table
 from genovision.text_to_image.captioner import Examples, Network, Shape, agreement, decode, vocabulary, write_captioner
 from genovision.text_to_image.encoder import read_embedded
-from genovision.text_to_image.training import Recipe, train, write_curve
+from genovision.training import Recipe, train, write_curve
 
 
 def parser() -> argparse.ArgumentParser:

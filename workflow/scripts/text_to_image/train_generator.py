@@ -13,7 +13,7 @@ from genovision.errors import InputError
 from genovision.tables import read_table
 from genovision.text_to_image.encoder import Encoder, read_embedded
 from genovision.text_to_image.generator import NOISE, Denoiser, Examples, Shape, components, write_generator
-from genovision.text_to_image.training import Recipe, train, write_curve
+from genovision.training import Recipe, train, write_curve
 
 
 def parser() -> argparse.ArgumentParser:

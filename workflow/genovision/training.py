@@ -1,4 +1,4 @@
-"""Training of the story's networks, generator and captioner alike: AdamW, stopped by step count, resumable bit for bit.
+"""Training by step count, for the stories whose loss is a function of network and step: AdamW, averaged weights, resumable bit for bit.
 
 The loss of a step draws everything random from (seed, step), so a run that is killed and taken up from its newest checkpoint gives the
 weights of the uninterrupted run. Kept is the exponential moving average of the weights, whose decay starts low, so that a short run does
