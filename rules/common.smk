@@ -24,6 +24,7 @@ AUTHOR_CSV = config["promoters"]["author_csv"]
 DNA_LENGTH = config["dna"]["length"]
 STORIES = {  # system -> the story whose target it also answers to
     "epd_gendna": "promoters",
+    **dict.fromkeys(["discdiff", "absorb_escape"], "dna"),
     **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
     "deis_sn": "samplers",
     "punc": "text_to_image",
@@ -251,6 +252,57 @@ def score_options(world, files):
     )
 
 
+def model_options(entry):
+    """Options of the command that trains a DNA model, for its entry in the configuration."""
+    elsewhere = ("sampling", "autoencoder", "gpu", "seed")
+    return options({key: value for key, value in entry.items() if key not in elsewhere})
+
+
+def model_files(folder):
+    """Files of a trained DNA model that is one network with its configuration."""
+    return [f"{folder}/{name}" for name in ("dna.json", "config.json", "diffusion_pytorch_model.safetensors")]
+
+
+def generator_files(name):
+    """Files of a trained generator."""
+    folder = f"results/dna/generators/{name}"
+    if GENERATORS[name]["kind"] != "latent":
+        return model_files(folder)
+    files = ("dna.json", "denoiser.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "autoencoder")
+    return [f"{folder}/{name}" for name in files]
+
+
+def origin(name):
+    """Where a set of sequences comes from, for the table: name, kind, parents, sampler, evaluations, threshold; - for what it has not."""
+    if name in GENERATORS:
+        how = GENERATORS[name]["sampling"]
+        sampler, number = how.get("sampler"), how.get("nfe") or how.get("rounds")
+        return name, GENERATORS[name]["kind"], "-", sampler or "-", number or "-", "-"
+    if name in REFINEMENTS:
+        entry = REFINEMENTS[name]
+        kind = f"random {entry['control']}" if entry["control"] else f"absorb & escape, {entry['rule']}"
+        parents = " + ".join(refined(name)[key] for key in ("diffusion", "autoregression"))
+        return name, kind, parents, "-", "-", "-" if entry["control"] else entry["threshold"]
+    return name, "real" if name in ("train", "test") else "floor", "-", "-", "-", "-"
+
+
+def refined(name):
+    """The entry of a refinement that says what is refined: a control follows the refinement that it is like."""
+    entry = REFINEMENTS[name]
+    return REFINEMENTS[entry["like"]] if entry["control"] else entry
+
+
+def refinement_options(name, files):
+    """Options of dna/refine_samples for a refinement."""
+    entry = REFINEMENTS[name]
+    if entry["control"]:
+        return f"--control {entry['control']} {option('like', [files.like])}"
+    if entry["rule"] == "chosen":
+        return option("chosen", [files.chosen])
+    keys = ("rule", "confidence", "threshold", "proposal", "temperature", "max_run")
+    return options({key: entry[key] for key in keys})
+
+
 def systems():
     """Systems that belong into the ledger and the report of this invocation.
 
@@ -292,7 +344,7 @@ wildcard_constraints:
     species="|".join(config["genomes"]),
     length=r"\d+",
     tss="epd|annotation|chosen",
-    set="|".join(["test", *config["dna"]["sets"]]),
+    set="|".join(["test", *config["dna"]["sets"], *config["dna"]["generators"], *config["dna"]["refinements"]]),
     motif="|".join(config["dna"]["jaspar"]) or "none",
     source="|".join(sorted({re.escape(source) for source, _ in SOURCES})),
     file="|".join(sorted({re.escape(file) for _, file in SOURCES})),

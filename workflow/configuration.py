@@ -121,7 +121,55 @@ def _contradiction(config: dict) -> str | None:
         return (
             f"config key dna.length: {config['dna']['length']} is not one of promoters.lengths, {promoters['lengths']}."
         )
+    if asked := [system for system in ("discdiff", "absorb_escape") if system in config["systems"]]:
+        if sentence := _ungenerated(config["dna"], promoters["species"], asked[0]):
+            return sentence
     return _contradiction_of_images(config["text_to_image"], "punc" in config["systems"])
+
+
+def _ungenerated(dna: dict, species: list[str], system: str) -> str | None:
+    """What generators of promoters name that is not there."""
+    generators = {name: entry for name, entry in dna["generators"].items() if entry}
+    refinements = {name: entry for name, entry in dna["refinements"].items() if entry}
+    kinds = {"diffusion": ("latent", "onehot", "masked"), "autoregression": ("recurrent", "transformer")}
+    made, floors = [*generators, *refinements], ["test", *dna["sets"]]
+    if twice := [name for name in made if made.count(name) > 1 or name in floors]:
+        return f"config key dna.generators: a set called {twice[0]} is there already; give it another name."
+    for key in ("species", "strangers"):
+        for name in dna[key]:
+            if name not in species:
+                return f"config key dna.{key}: {name} is not one of promoters.species, {', '.join(species)}."
+    if alike := set(dna["species"]) & set(dna["strangers"]):
+        return f"config key dna.strangers: {min(alike)} is one of dna.species, which generators learn."
+    for name in [
+        dna["fred"],
+        *(entry.get("autoencoder") for entry in generators.values() if entry["kind"] == "latent"),
+    ]:
+        if name not in dna["autoencoders"]:
+            return (
+                f"config key dna.autoencoders: there is no {name or 'autoencoder named by a latent model'}; it is used."
+            )
+    if any(entry["kind"] == "latent" and entry["autoencoder"] == dna["fred"] for entry in generators.values()):
+        return f"config key dna.fred: {dna['fred']} is a generator's own autoencoder, which would judge its own latents; train another."
+    pairs = [("dna.sweep.pair", dna["sweep"]["pair"])]
+    pairs += [(f"dna.refinements.{name}", entry) for name, entry in refinements.items() if not entry["control"]]
+    for where, pair in pairs:
+        for side, wanted in kinds.items():
+            kind = generators.get(pair[side], {}).get("kind")
+            if kind not in wanted:
+                known = [name for name, entry in generators.items() if entry["kind"] in wanted]
+                return f"config key {where}.{side}: {pair[side]} is none of {', '.join(known) or 'no generator'}."
+    for name, entry in refinements.items():
+        like = refinements.get(entry["like"])
+        if entry["control"] and (like is None or like["control"]):
+            return f"config key dna.refinements.{name}.like: {entry['like']} is no refinement to be compared with."
+    for name in dna["ensemble"]:
+        if generators.get(name, {}).get("kind") not in kinds["autoregression"]:
+            return f"config key dna.ensemble: {name} is no autoregressive generator."
+    for key in ("detected", "pictured"):
+        if unknown := [name for name in dna[key] if name not in [*floors, *made] or name == "annotation"]:
+            return f"config key dna.{key}: there is no set {unknown[0]}; there is {', '.join([*floors, *made])}."
+    return f"config key dna.generators: {system} needs discdiff." if "discdiff" not in generators else None
 
 
 def _contradiction_of_images(told: dict, asked: bool) -> str | None:
