@@ -1,0 +1,267 @@
+"""Absorb & Escape: where a diffusion model was unsure, an autoregressive model rewrites its sample (Li et al. 2024; Fast A&E).
+
+A sequence is read from left to right. At a position whose confidence is below the threshold the autoregressive model absorbs: base after
+base is drawn from it, given everything before, until it escapes, which by default is where the diffusion model's confidence is strictly
+above the largest probability of the autoregressive one. That is tested before a base is drawn, so a run may be empty, and a tie goes on.
+The position of the escape keeps its base and is not tested for absorbing; the reading goes on behind it. Confidences are those of the
+diffusion model's one pass and are never computed again; drawn bases are in the prefix of all that follows.
+
+This is the rule the authors' code runs, with its last base written too. Their text differs in two places: it begins one base further
+right, and it compares the probability of the base just drawn (here escape="sampled"). Rows move through the positions together, so the
+model takes as many steps as a sequence has bases, however many rows there are and however often they absorb.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from genovision.errors import InputError
+from genovision.resampling import stream
+
+ESCAPES = ("natural", "sampled", "threshold")
+_SUM = 1e-3  # what probabilities may miss 1 by: half precision does
+
+Codes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+class Model(Protocol):
+    """An autoregressive model as sequences are read: a state stands for the bases so far of B sequences.
+
+    probs may be an array or a torch tensor; a state is only handed back, each at most once to `advance`.
+    """
+
+    def start(self, number: int) -> Any:
+        """The state of `number` sequences before their first base."""
+
+    def probs(self, state: Any) -> npt.ArrayLike:
+        """(B, 4): the distribution of each sequence's next base."""
+
+    def advance(self, state: Any, tokens: npt.NDArray[np.int64]) -> Any:
+        """The state after the next base (B,) of each sequence."""
+
+
+def absorb_escape(
+    tokens: npt.ArrayLike,
+    confidence: npt.ArrayLike,
+    model: Model,
+    threshold: float = 0.85,
+    uniforms: npt.ArrayLike | None = None,
+    *,
+    escape: str = "natural",
+    temperature: float = 1.0,
+    max_run: int | None = None,
+    seed: int = 0,
+) -> tuple[Codes, Mask]:
+    """Rewrite tokens (B, L) where their confidence (B, L) is low -> new tokens, and which positions were drawn anew, both (B, L).
+
+    threshold    in [0, 1]: absorb where confidence < threshold. 0 changes nothing; confidence 0 everywhere gives the model's own samples
+    uniforms     (B, L) in [0, 1): a base is the inverse distribution function at the uniform of its place, so the result depends on the
+                 rule alone and not on how rows are cut into batches; None draws them from `seed`
+    escape       natural: confidence > the model's largest probability, before a base is drawn (a tie goes on)
+                 sampled: a base is drawn, and written only if its probability > confidence (a tie escapes)
+                 threshold: confidence >= threshold, so exactly the positions below the threshold are drawn anew
+    temperature  of drawing; escapes compare the untempered probabilities, as the authors' code does
+    max_run      longest run; the position behind it escapes whatever the other rule says
+    Everything is compared in float64. Bases are counted 0 to 3 and keep the dtype they came in; the input is left as it is.
+
+    ValueError for shapes that differ and options that cannot be; InputError, with row and position, for a token that is no base, a
+    confidence outside [0, 1], and probabilities of the model that are none.
+    """
+    codes, confidence = _checked(tokens, confidence)
+    rows, length = codes.shape
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold {threshold} must lie in [0, 1]")
+    if escape not in ESCAPES:
+        raise ValueError(f"escape {escape!r} is none of {', '.join(ESCAPES)}")
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature} must be above 0")
+    if max_run is not None and max_run < 1:
+        raise ValueError(f"max_run {max_run} must be 1 or more")
+    uniforms = _uniforms(uniforms, codes.shape, seed, "absorb and escape")
+    below = confidence < threshold
+    edited = np.zeros(codes.shape, dtype=bool)
+    # behind the last position that absorbs, only a run can need the model
+    columns = np.flatnonzero(below.any(axis=0))
+    last = columns[-1] if columns.size else -1
+    run = np.zeros(rows, dtype=np.int64)  # bases of the run a row is in; 0 outside one
+    state = model.start(rows) if columns.size else None
+    for j in range(length):
+        if j > last and not run.any():
+            break
+        active = np.flatnonzero(below[:, j] | (run > 0))
+        if active.size:
+            probabilities = _probabilities(model.probs(state), rows, active, j)
+            drawn = _inverse(_tempered(probabilities, temperature), uniforms[active, j])
+            limit = confidence[active, j]
+            if escape == "natural":
+                goes_on = limit <= probabilities.max(axis=1)
+            elif escape == "sampled":
+                goes_on = probabilities[np.arange(active.size), drawn] > limit
+            else:
+                goes_on = limit < threshold
+            if max_run is not None:
+                goes_on &= run[active] < max_run
+            written = active[goes_on]
+            codes[written, j] = drawn[goes_on]
+            edited[written, j] = True
+        run = np.where(edited[:, j], run + 1, 0)
+        if j + 1 < length:
+            state = model.advance(state, codes[:, j].astype(np.int64))
+    return codes, edited
+
+
+def random_refill(
+    tokens: npt.ArrayLike,
+    edited: npt.ArrayLike,
+    model: Model,
+    uniforms: npt.ArrayLike | None = None,
+    places: npt.ArrayLike | None = None,
+    *,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> tuple[Codes, Mask]:
+    """Control: as many positions of each row as `edited` (B, L) has, at random, drawn from the model given the bases before.
+
+    tokens (B, L) are those before any edit. places (B, L) decides where (a row's smallest), uniforms (B, L) what is drawn there; None
+    draws them from `seed`. Returns as `absorb_escape` does.
+    """
+    chosen = _chosen(edited, places, seed)
+    # every chosen position is in a valley and every other one is sure: with the threshold's escape the run is the valley
+    return absorb_escape(
+        tokens,
+        np.where(chosen, 0.0, 1.0),
+        model,
+        1.0,
+        _uniforms(uniforms, chosen.shape, seed, "random refill"),
+        escape="threshold",
+        temperature=temperature,
+    )
+
+
+def random_letters(
+    tokens: npt.ArrayLike, edited: npt.ArrayLike, seed: int, pool: npt.ArrayLike, places: npt.ArrayLike | None = None
+) -> tuple[Codes, Mask]:
+    """Control: as many positions of each row as `edited` has, at random, with letters as frequent as the pool (M, L) has them there.
+
+    The pool are training sequences, best of the same species. As a drawn base may, a letter may equal the one that was there.
+    """
+    codes, pool = np.asarray(tokens).copy(), np.asarray(pool)
+    chosen = _chosen(edited, places, seed)
+    if codes.shape != chosen.shape:
+        raise ValueError(f"tokens {codes.shape} and edited {chosen.shape} differ")
+    if pool.ndim != 2 or not len(pool) or pool.shape[1] != codes.shape[1]:
+        raise ValueError(f"the pool {pool.shape} holds no sequences of {codes.shape[1]} bases")
+    _check_bases(pool, "the pool")
+    rows = stream(seed, "random letters").integers(len(pool), size=codes.shape)
+    letters = np.take_along_axis(pool, rows, axis=0)
+    codes[chosen] = letters[chosen]
+    return codes, chosen
+
+
+def summary(
+    edited: npt.ArrayLike,
+    confidence: npt.ArrayLike,
+    threshold: float,
+    before: npt.ArrayLike | None = None,
+    after: npt.ArrayLike | None = None,
+) -> dict[str, float]:
+    """What a refinement did: edit_rate (share of bases drawn anew), mean_run_length (0 without a run), share_below (of confidences below
+    the threshold) and, where tokens before and after are given, changed_rate (share of bases that are other ones now)."""
+    edited, confidence = np.asarray(edited, dtype=bool), np.asarray(confidence, dtype=np.float64)
+    if edited.shape != confidence.shape or edited.ndim != 2:
+        raise ValueError(f"edited {edited.shape} and confidence {confidence.shape} must be of one shape (B, L)")
+    starts = edited.copy()
+    starts[:, 1:] &= ~edited[:, :-1]  # two runs never touch: the position of an escape lies between them
+    found = {
+        "edit_rate": float(edited.mean()),
+        "mean_run_length": float(edited.sum() / max(1, starts.sum())),
+        "share_below": float((confidence < threshold).mean()),
+    }
+    if before is not None and after is not None:
+        found["changed_rate"] = float((np.asarray(before) != np.asarray(after)).mean())
+    return found
+
+
+def inverse_distribution(probabilities: npt.ArrayLike, uniforms: npt.ArrayLike, temperature: float = 1.0):
+    """Bases (B,) at uniforms (B,) of distributions (B, 4): how many of the first three partial sums are <= the uniform."""
+    return _inverse(_tempered(np.asarray(probabilities, dtype=np.float64), temperature), np.asarray(uniforms))
+
+
+def _inverse(probabilities, uniforms):
+    return (np.cumsum(probabilities, axis=1)[:, :3] <= uniforms[:, None]).sum(axis=1)
+
+
+def _tempered(probabilities, temperature: float):
+    if temperature == 1:
+        return probabilities
+    # against the largest, so that a low temperature does not take all of them to 0
+    powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _probabilities(found, rows: int, active, position: int) -> npt.NDArray[np.float64]:
+    """The distributions (A, 4) of the active rows; those of the others are not used and not looked at."""
+    if hasattr(found, "detach"):  # torch, which this module does without
+        found = found.detach().cpu().double().numpy()
+    found = np.asarray(found, dtype=np.float64)
+    if found.shape != (rows, 4):
+        raise ValueError(f"the model's probabilities are {found.shape}, ({rows}, 4) is needed")
+    found = found[active]
+    # a NaN fails both
+    right = (found >= 0).all(axis=1) & (np.abs(found.sum(axis=1) - 1) <= _SUM)
+    if not right.all():
+        row = int(np.flatnonzero(~right)[0])
+        values = ", ".join(f"{value:.4g}" for value in found[row])
+        raise InputError(
+            f"the autoregressive model's probabilities for sequence {active[row]} at position {position} are {values}: no distribution."
+        )
+    return found
+
+
+def _checked(tokens, confidence):
+    """A copy of the tokens, and the confidences in float64."""
+    codes, confidence = np.asarray(tokens).copy(), np.asarray(confidence, dtype=np.float64)
+    if codes.ndim != 2 or codes.shape != confidence.shape:
+        raise ValueError(f"tokens {codes.shape} and confidence {confidence.shape} must be of one shape (B, L)")
+    _check_bases(codes, "the tokens")
+    odd = ~((confidence >= 0) & (confidence <= 1))
+    if odd.any():
+        row, position = np.argwhere(odd)[0]
+        raise InputError(
+            f"the confidence of sequence {row} at position {position} is {confidence[row, position]}, not in [0, 1]."
+        )
+    return codes, confidence
+
+
+def _check_bases(codes, name: str) -> None:
+    if codes.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be whole numbers, not {codes.dtype}")
+    odd = (codes < 0) | (codes > 3)
+    if odd.any():
+        row, position = np.argwhere(odd)[0]
+        raise InputError(
+            f"{name} of sequence {row} at position {position} is {codes[row, position]}; bases are 0 to 3 (A, C, G, T)."
+        )
+
+
+def _uniforms(uniforms, shape, seed: int, name: str):
+    if uniforms is None:
+        return stream(seed, name).random(shape)
+    uniforms = np.asarray(uniforms, dtype=np.float64)
+    if uniforms.shape != shape:
+        raise ValueError(f"uniforms {uniforms.shape} and tokens {shape} must be of one shape (B, L)")
+    if not ((uniforms >= 0) & (uniforms < 1)).all():
+        raise ValueError("uniforms must lie in [0, 1)")
+    return uniforms
+
+
+def _chosen(edited, places, seed: int) -> Mask:
+    """As many positions of each row as are edited, those of the smallest `places`."""
+    edited = np.asarray(edited, dtype=bool)
+    if edited.ndim != 2:
+        raise ValueError(f"edited must be (B, L), not {edited.shape}")
+    places = _uniforms(places, edited.shape, seed, "places")
+    ranks = np.argsort(np.argsort(places, axis=1, kind="stable"), axis=1, kind="stable")
+    return ranks < edited.sum(axis=1, keepdims=True)
