@@ -1,9 +1,10 @@
 """Figures of generated promoters: measures beside their floors, motif curves, Absorb & Escape by threshold, training, uncertainty, grids.
 
-They read tidy tables. Real sequences are black, what costs nothing (shuffles, Markov chains) is grey, controls are hollow. Intervals are
-those of the tables, 95 %.
+They read tidy tables. Real sequences are black, what needs no network (shuffles, Markov chains) is grey, controls are hollow. Intervals
+are those of the tables, 95 %.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from genovision.dna.figures import LABELS, REAL
 from genovision.dna.motifs import EPD
@@ -38,6 +39,9 @@ NAMES = LABELS | {
     "masked_diffusion": "masked diffusion",
     "random_refill": "control: random refill",
     "random_letters": "control: random letters",
+    "nll": "NLL",
+    "gc": "G and C",
+    "v_prediction": "v",
 }
 _FIXED = {
     "discdiff": COLOURS[1],
@@ -64,15 +68,15 @@ PANELS = {
     "fred": Panel("FReD", "lower is better"),
     "p_fid": Panel("P-FID", "lower is better"),
     "cor:TATA-box": Panel("CorM, TATA-box", "higher is better"),
-    "js6": Panel("6-mers, JS above floor", "mnats, 0 is best", 1000.0, True),
+    "js6": Panel("6-mers, JS", "mnats, lower is better", 1000.0, True),
     "discriminator_logistic": Panel("discriminator, 6-mers", "AUROC (%), 50 is best", 100.0),
     "discriminator_cnn": Panel("discriminator, CNN", "AUROC (%), 50 is best", 100.0),
     "species_accuracy": Panel("species recognised", "%, higher is better", 100.0),
-    "delta_div": Panel("Div against real", "%, 0 is best"),
+    "delta_div": Panel("Div against real", "%, 0: as real"),
 }
 _MORE = {
     "cor:Initiator": Panel("CorM, Initiator", "higher is better"),
-    "js3": Panel("3-mers, JS above floor", "mnats, 0 is best", 1000.0, True),
+    "js3": Panel("3-mers, JS", "mnats, lower is better", 1000.0, True),
     "composition_l1": Panel("base composition", "points, lower is better", 100.0),
     "nearest_identity": Panel("nearest training", "identity (%)", 100.0),
     "gc": Panel("G and C", "%", 100.0),
@@ -85,8 +89,18 @@ def plain(text: str) -> str:
 
 
 def label_of(name: str) -> str:
-    """How a figure calls a set or generator."""
-    return NAMES.get(name, str(name).replace("_", " "))
+    """How a figure calls a set, generator, score or species: `discdiff_ddim_20` is DiscDiff, ddim 20."""
+    family = family_of(name)
+    if family in NAMES:
+        rest = name.removeprefix(family).strip("_").replace("_", " ")
+        return f"{NAMES[family]}, {rest}" if rest else NAMES[family]
+    return re.sub(r"^([A-Z])_", r"\1. ", name).replace("_", " ")
+
+
+def family_of(name: str) -> str:
+    """The longest known name that a set's name is or begins with (`discdiff` of `discdiff_ddim_20`), else the name itself."""
+    known = [one for one in NAMES if name == one or name.startswith(f"{one}_")]
+    return max(known, key=len, default=name)
 
 
 def panel_of(metric: str) -> Panel:
@@ -137,10 +151,10 @@ def _grid(number: int, columns: int, row_height: float, **kwargs) -> tuple[Figur
 
 
 def _log_if_wide(set_scale: Callable[[str], None], values: npt.ArrayLike) -> bool:
-    """A logarithmic axis for positive values of which the largest is more than thirty times the smallest: is it one?"""
+    """A logarithmic axis for positive values of which the largest is more than ten times the smallest: is it one?"""
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
-    if len(values) == 0 or values.min() <= 0 or values.max() <= 30 * values.min():
+    if len(values) == 0 or values.min() <= 0 or values.max() <= 10 * values.min():
         return False
     set_scale("log")
     return True
@@ -167,7 +181,8 @@ def order_sets(table: pd.DataFrame) -> pd.DataFrame:
     """A row per set to draw, in order: real, generators, refinements, controls, floors, each in the order of the table.
 
     Returns columns set, kind, label, family (what shares a colour). Left out: the real test set, which everything is compared with, and
-    chance, which is a line. Sets of one name are told apart by sampler, number of evaluations and threshold, or else by the set.
+    chance, which is a line. Sets of one name are told apart by what differs of first parent, sampler, number of evaluations and
+    threshold, or else by the set's own name.
     """
     details = ["generator", "parents", "sampler", "nfe", "threshold"]
     rows = table.drop_duplicates("set").reset_index(drop=True)
@@ -176,14 +191,21 @@ def order_sets(table: pd.DataFrame) -> pd.DataFrame:
     rows["kind"] = [kind_of(*row) for row in rows[["set", "generator", "parents"]].itertuples(index=False)]
     rows["family"] = rows["generator"].where(rows["generator"] != "", rows["set"])
     rows["label"] = rows["family"].map(label_of)
-    same = rows.duplicated("label", keep=False)
-    for index, row in rows[same].iterrows():
-        more = [row["sampler"], row["nfe"], row["threshold"] and f"T {row['threshold']}"]
-        rows.loc[index, "label"] = " ".join([row["label"], *filter(None, more)])
-    same = rows.duplicated("label", keep=False)
-    rows.loc[same, "label"] = rows.loc[same, "set"].map(label_of)
+    for _, same in rows[rows.duplicated("label", keep=False)].groupby("label", sort=False):
+        rows.loc[same.index, "label"] = same["label"] + same.apply(_detail, axis=1, same=same)
+    still = rows.duplicated("label", keep=False)
+    rows.loc[still, "label"] = rows.loc[still, "set"].map(label_of)
     rank = rows["kind"].map(_KINDS.index)
     return rows.iloc[np.argsort(rank, kind="stable")][["set", "kind", "label", "family"]].reset_index(drop=True)
+
+
+def _detail(row: pd.Series, same: pd.DataFrame) -> str:
+    """What of a set differs within those of the same label, behind a comma."""
+    parent = row["parents"] and label_of(re.split(r"[\s,;+]+", row["parents"])[0])
+    parts = {"parents": parent, "sampler": row["sampler"].replace("_", "-"), "nfe": row["nfe"]}
+    parts["threshold"] = row["threshold"] and f"T {row['threshold']}"
+    told = " ".join(part for column, part in parts.items() if part and same[column].nunique() > 1)
+    return f", {told}" if told else ""
 
 
 def _set_colours(sets: pd.DataFrame) -> list[str]:
@@ -197,7 +219,7 @@ def _set_colours(sets: pd.DataFrame) -> list[str]:
 def measures(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figure:
     """A panel per metric, a row per set: value with interval, and the floor (real train against real test) as a line.
 
-    table: columns MEASURES, of one species; metrics: keys of `keyed`. A panel whose values span more than a factor of thirty, all
+    table: columns MEASURES, of one species; metrics: keys of `keyed`. A panel whose values span more than a factor of ten, all
     positive, is logarithmic; the dashed line is chance where the table has it. `undefined` marks a measure that the table has no value of.
     """
     table = keyed(table)
@@ -214,7 +236,7 @@ def measures(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figure:
             axes.tick_params(axis="y", labelleft=False)
     handles = [
         Line2D([], [], color=BLACK, linewidth=0.9, linestyle=":", label="floor: real train against real test"),
-        Line2D([], [], color=GREY, marker="o", markersize=4, label="costs nothing"),
+        Line2D([], [], color=GREY, marker="o", markersize=4, label="no network"),
     ]
     if CHANCE in set(table["set"]):
         handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="--", label="chance"))
@@ -254,66 +276,97 @@ def _measure(axes: Axes, rows: pd.DataFrame, sets: pd.DataFrame, colours: Sequen
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
     doubtful = rows["convention"].fillna("").str.contains("too few for a trustworthy interval").any()
-    axes.set_title(plain(panel.title), fontsize=9.5)
+    axes.set_title(plain(panel.title + " above floor" * bool(shift)), fontsize=9.5)
     axes.set_xlabel(f"{panel.good}; too few hits" if doubtful else panel.good, fontsize=8.5)
 
 
 def _few_log_ticks(axis) -> None:
-    axis.set_major_locator(LogLocator(numticks=5))
-    axis.set_minor_formatter(NullFormatter())
+    """1, 2, 5, 10, ... as plain numbers, or powers of ten where the axis spans more than two of them."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=7))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 # --- motif curves ------------------------------------------------------------------------------------------------------------------
 
 
 def motif_curves(curves: pd.DataFrame, title: str, sets: Sequence[str], motifs: Sequence[str]) -> Figure:
-    """A panel per motif over the whole width: percent of sequences with a hit by position, chosen sets over the real one.
+    """A line of panels per motif: percent of sequences with a hit by position, chosen sets over the real one; at the right the same near
+    the region where the motif is expected.
 
     curves: the columns of genovision.dna.curves.CURVES, of one species and length; the real test set is drawn always, with its 95 % band.
     A motif without a hit at most positions of the real set is drawn as counted in windows, and its title says so.
     """
     drawn = [name for name in sets if name != REAL]
     own = [name for name in drawn if kind_of(name, "", "") not in ("real", "floor")]
-    colours = palette(own, {name: _FIXED[name] for name in _FIXED if name in own})
-    if set(own) >= set(_CONTROLS):
-        colours["random_refill"] = COLOURS[4]  # lines have no hollow dots
-    figure, panels = _grid(len(motifs), 1, 2.7)
-    for axes, motif in zip(panels, motifs, strict=True):
+    fixed = {}
+    for name in own:  # the first of a family has the family's colour: lines of one colour could not be told apart
+        colour = _FIXED.get(family_of(name))
+        fixed |= {name: colour} if colour and colour not in fixed.values() else {}
+    colours = palette(own, fixed)
+    figure, grid = plt.subplots(
+        len(motifs),
+        2,
+        figsize=(9, 0.9 + 2.7 * len(motifs)),
+        squeeze=False,
+        sharey="row",
+        layout="constrained",
+        width_ratios=[1.8, 1],
+    )
+    # what is compared lies on top
+    order = [REAL, *(name for name in drawn if name not in own), *own]
+    for (whole, near), motif in zip(grid, motifs, strict=True):
         rows = curves[curves["motif"] == motif].sort_values("position")
         real = rows[rows["set"] == REAL]
         prefix = "window_" if len(real) and real["percent"].median() == 0 else ""
-        # real last, above all; the free sets first, below all
-        for name in [*sorted(drawn, key=lambda name: name in own), REAL]:
+        for name in order:
             some = rows[rows["set"] == name]
             if prefix:  # near the ends the window is cut, and its count falls for no other reason
                 half = int(some["window"].max()) // 2 if len(some) else 0
                 some = some.iloc[half : len(some) - half]
-            if name == REAL and some[f"{prefix}low"].notna().any():
-                band = (some[f"{prefix}low"], some[f"{prefix}high"])
-                axes.fill_between(some["position"], *band, color=BLACK, alpha=0.13, linewidth=0)
-            line = {"color": colours.get(name, BLACK if name == REAL else GREY), "linewidth": 1.2}
-            line |= {"linewidth": 1.6} if name == REAL else {"linestyle": _FREE_LINES.get(name, "-")}
-            axes.plot(some["position"], some[f"{prefix}percent"], label=plain(label_of(name)), **line)
-        _curve_axis(axes, motif, rows, prefix)
-    handles = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
-    order = [plain(label_of(name)) for name in (REAL, *drawn)]
-    figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=4, columnspacing=1.4)
+            for axes in (whole, near):
+                _curve(axes, some, prefix, name, colours)
+        _curve_axes(whole, near, motif, rows, prefix)
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(order)), columnspacing=1.4
+    )
     figure.suptitle(plain(title), fontsize=12)
     return figure
 
 
-def _curve_axis(axes: Axes, motif: str, rows: pd.DataFrame, prefix: str) -> None:
+def _curve(axes: Axes, rows: pd.DataFrame, prefix: str, name: str, colours: Mapping[str, str]) -> None:
+    """One set's line; prefix "" or "window_" says which columns."""
+    line = {"color": colours.get(name, GREY), "linewidth": 1.2}
+    if name == REAL:
+        line = {"color": BLACK, "linewidth": 2}
+        if rows[f"{prefix}low"].notna().any():
+            band = (rows[f"{prefix}low"], rows[f"{prefix}high"])
+            axes.fill_between(rows["position"], *band, color=BLACK, alpha=0.13, linewidth=0)
+    elif name in _FREE_LINES:
+        line["linestyle"] = _FREE_LINES[name]
+    axes.plot(rows["position"], rows[f"{prefix}percent"], label=plain(label_of(name)), **line)
+
+
+def _curve_axes(whole: Axes, near: Axes, motif: str, rows: pd.DataFrame, prefix: str) -> None:
     low, high = rows["position"].min(), rows["position"].max()
     region = EPD[motif].region if motif in EPD else None
-    if region is not None:  # EPD counts the start site as +1 without a 0, the axis has it at 0
+    if region is None:
+        near.remove()
+    else:  # EPD counts the start site as +1 without a 0, the axis has it at 0
         first, last = (bound - (bound > 0) for bound in region)
-        axes.axvspan(max(first, low) - 0.5, min(last, high) + 0.5, color="#f2f0e6", zorder=0)
-    axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
+        for axes in (whole, near):
+            axes.axvspan(max(first, low) - 0.5, min(last, high) + 0.5, color="#f2f0e6", zorder=0)
+        near.set_xlim(max(first - 10, low), min(last + 10, high))
+        near.set(title="where it is expected", xlabel="position (bp)")
+        near.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    for axes in (whole, near):
+        axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
     counted = f", in windows of {rows['window'].iloc[0]:g} bp" if prefix else ""
-    axes.set(title=plain(motif + counted), ylabel="sequences with the motif (%)")
-    axes.set_xlabel("position relative to the start site (bp)")
-    axes.set_xlim(low, high)
-    axes.set_ylim(bottom=0)
+    whole.set(title=plain(motif + counted), ylabel="sequences with the motif (%)")
+    whole.set_xlabel("position relative to the start site (bp)")
+    whole.set_xlim(low, high)
+    whole.set_ylim(bottom=0)
 
 
 # --- Absorb & Escape ---------------------------------------------------------------------------------------------------------------
@@ -354,7 +407,7 @@ def refinement_sweep(table: pd.DataFrame, title: str, metrics: Sequence[str]) ->
         grid[0, column].set_title(plain(f"confidence: {source.replace('_', ' ')}" if source else "all"))
     for line, metric in enumerate(metrics):
         panel = panel_of(metric)
-        grid[line, 0].set_ylabel(plain(panel.title + (f"\n{panel.good}" if panel.good else "")), fontsize=9)
+        grid[line, 0].set_ylabel("\n".join(filter(None, (plain(panel.title), panel.good))), fontsize=9)
     grid[-1, 0].set_ylabel("positions (%)", fontsize=9)
     _sweep_legend(figure, rules, set(parents["rule"]), set(swept["control"]))
     figure.suptitle(plain(title), fontsize=12)
@@ -424,6 +477,7 @@ def training(models: Sequence[tuple[str, pd.DataFrame, Mapping]]) -> Figure:
     has an axis of its own at the right. Of the facts, parameters, steps and bits_per_base are named where they are there.
     """
     figure, panels = _grid(len(models), 3, 2.5)
+    twins = False
     for axes, (name, curve, facts) in zip(panels, models, strict=True):
         curve = curve.sort_values("step")
         measured = next((column for column in curve.columns if column not in TRAINING), None)
@@ -440,6 +494,8 @@ def training(models: Sequence[tuple[str, pd.DataFrame, Mapping]]) -> Figure:
             right.tick_params(labelsize=8)
             right.grid(visible=False)
             right.spines["right"].set_visible(True)
+            right.spines["bottom"].set_visible(False)
+            twins = True
         if _log_if_wide(axes.set_yscale, np.concatenate(shown)):
             _few_log_ticks(axes.yaxis)
         axes.set_title(f"{plain(name)}\n{_facts(facts)}", fontsize=9)
@@ -449,15 +505,16 @@ def training(models: Sequence[tuple[str, pd.DataFrame, Mapping]]) -> Figure:
     for axes in panels[::3]:
         axes.set_ylabel("loss", fontsize=9)
     labels = {"training": GREY, "held-out sequences, averaged weights": COLOURS[1]}
+    labels |= {"held-out sequences, axis at the right": COLOURS[0]} if twins else {}
     handles = [Line2D([], [], color=colour, marker=".", label=label) for label, colour in labels.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
 def _facts(facts: Mapping) -> str:
     parts = []
     if facts.get("parameters"):
-        parts.append(f"{facts['parameters'] / 1e3:,.0f} k parameters")
+        parts.append(f"{facts['parameters'] / 1e6:.2f} M parameters")
     if facts.get("bits_per_base") is not None:
         parts.append(f"{facts['bits_per_base']:.3f} bits/base")
     return ", ".join(parts)
@@ -480,9 +537,12 @@ def uncertainty(table: pd.DataFrame, title: str) -> Figure:
     keys = sorted(keys, key=lambda key: key[0] == _CONTROL_SYSTEM)  # controls last, otherwise as they come
     colours = palette([system for system, _ in keys], {_CONTROL_SYSTEM: GREY})
     sets = list(dict.fromkeys(table["ood"]))
-    figure, panels = _grid(len(sets), 4, 0.2 * len(keys) + 0.85, sharey=True)
+    figure, panels = _grid(len(sets), 4, 0.2 * len(keys) + 0.85, sharey=True, sharex=True)
     several = len({system for system, _ in keys} - {_CONTROL_SYSTEM}) > 1
-    labels = [f"{system}: {score}" if several and system != _CONTROL_SYSTEM else score for system, score in keys]
+    labels = [
+        f"{label_of(system)}: {label_of(score)}" if several and system != _CONTROL_SYSTEM else label_of(score)
+        for system, score in keys
+    ]
     for index, (axes, ood) in enumerate(zip(panels, sets, strict=True)):
         rows = table[table["ood"] == ood].set_index(["system", "score"])
         for place, key in enumerate(keys):
@@ -495,11 +555,12 @@ def uncertainty(table: pd.DataFrame, title: str) -> Figure:
         number = rows.iloc[0]
         axes.set_title(f"{plain(label_of(ood))}\n{number['n_id']:.0f} ID, {number['n_ood']:.0f} OOD", fontsize=9)
         axes.set_xlabel("AUROC (%)", fontsize=9)
-        _rows_axis(axes, [label.replace("_", " ") for label in labels])
+        _rows_axis(axes, labels)
+        axes.tick_params(axis="x", labelbottom=True)
         if index % 4:
             axes.tick_params(axis="y", labelleft=False)
     handles = [
-        Line2D([], [], color=colour, marker="o", markersize=4, label=plain(system.replace("_", " ")))
+        Line2D([], [], color=colour, marker="o", markersize=4, label=plain(label_of(system)))
         for system, colour in sorted(colours.items(), key=lambda item: item[0] == _CONTROL_SYSTEM)
         if system in {key[0] for key in keys}
     ]
@@ -544,7 +605,7 @@ def main_effects(runs: pd.DataFrame, factors: Mapping[str, Sequence]) -> dict[st
 
 def latent_grid(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figure:
     """A designed experiment, a column per metric: above, every setting (a dot per seed), the best by the first metric on top; below, the
-    main effects: mean at each level of each factor, the others held even, over the pale dots of its runs. Metrics share nothing.
+    main effects: mean at each level of each factor, the others held even, over the pale dots of its runs.
 
     table: columns GRID, a row per run and metric; runs without a value are left out of the effects and named `failed` above.
     """
@@ -566,7 +627,7 @@ def latent_grid(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figu
     for column, metric in enumerate(metrics):
         rows, panel = table[table["key"] == metric], panel_of(metric)
         upper, lower = grid[:, column]
-        _settings(upper, rows, settings, panel)
+        _settings(upper, rows, list(factors), settings, panel)
         _effects(lower, rows[rows["value"].notna()], factors, panel)
         wide = _log_if_wide(upper.set_xscale, panel.scale * rows["value"].to_numpy(dtype=float))
         if wide:
@@ -584,23 +645,20 @@ def latent_grid(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figu
 
 
 def _name_of_level(factor: str, level) -> str:
-    text = f"{level:g}" if isinstance(level, (int, float, np.number)) else str(level).replace("_", " ")
+    text = f"{level:g}" if isinstance(level, (int, float, np.number)) else label_of(str(level))
     return f"width {text}" if factor == "width" else text
 
 
 def _sorted_settings(table: pd.DataFrame, factors: Mapping[str, Sequence], metric: str) -> list[tuple]:
     """Settings, best first by the mean of `metric` over seeds; equal ones in the order of the table, failed ones last."""
-    rows = table[table["key"] == metric]
-    means = rows.groupby(list(factors), sort=False)["value"].mean() if factors else pd.Series(dtype=float)
-    sign = -1 if panel_of(metric).good.startswith(("higher", "%, higher")) else 1
-    keys = [key if isinstance(key, tuple) else (key,) for key in means.index]
-    place = np.argsort(np.nan_to_num(sign * means.to_numpy(), nan=np.inf), kind="stable")
-    return [keys[index] for index in place]
+    sign = -1 if "higher" in panel_of(metric).good else 1
+    order = table.assign(score=(sign * table["value"]).where(table["key"] == metric))
+    means = order.groupby(list(factors), sort=False)["score"].mean().sort_values(kind="stable", na_position="last")
+    return [key if isinstance(key, tuple) else (key,) for key in means.index]
 
 
-def _settings(axes: Axes, rows: pd.DataFrame, settings: Sequence[tuple], panel: Panel) -> None:
-    factors = list(varied(rows)) or FACTORS[:1]
-    found = {key if isinstance(key, tuple) else (key,): some for key, some in rows.groupby(factors, sort=False)}
+def _settings(axes: Axes, rows: pd.DataFrame, factors: Sequence[str], settings: Sequence[tuple], panel: Panel) -> None:
+    found = {key if isinstance(key, tuple) else (key,): some for key, some in rows.groupby(list(factors), sort=False)}
     for place, setting in enumerate(settings):
         runs = found.get(setting)
         if runs is None or runs["value"].isna().all():
@@ -628,7 +686,8 @@ def _effects(axes: Axes, runs: pd.DataFrame, factors: Mapping[str, Sequence], pa
             place += 1
         axes.plot(panel.scale * means[factor], rows, "o-", color=colour, markersize=5.5, linewidth=1.3)
         place += 1  # a gap between factors
-    axes.axvline(panel.scale * runs["value"].mean(), color=GREY, linewidth=0.9, linestyle=":", zorder=1)
+    centre = next(iter(means.values())).mean()
+    axes.axvline(panel.scale * centre, color=GREY, linewidth=0.9, linestyle=":", zorder=1)
     axes.set_yticks(ticks, [plain(name) for name in names], fontsize=8)
     axes.set_ylim(place - 1.4, -0.6)
     axes.tick_params(axis="x", labelsize=8)

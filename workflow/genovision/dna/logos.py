@@ -17,6 +17,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import MaxNLocator
 
 from genovision.alphabet import BASES, encode
 from genovision.dna.curves import positions
@@ -123,6 +124,7 @@ def logos(sets: dict[str, npt.NDArray[np.uint8]], first: int, last: int, title: 
         axes.set_title(f"{plain(label_of(name))}: {total} bits, n = {len(sets[name])}", fontsize=10)
         axes.set_xlim(first - 0.7, last + 0.7)
         axes.set_ylim(0, top)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
         axes.grid(axis="x", visible=False)
         if index % columns == 0:
             axes.set_ylabel("bits")
