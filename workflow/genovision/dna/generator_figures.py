@@ -359,7 +359,7 @@ def _curve_axes(whole: Axes, near: Axes, motif: str, rows: pd.DataFrame, prefix:
             axes.axvspan(max(first, low) - 0.5, min(last, high) + 0.5, color="#f2f0e6", zorder=0)
         near.set_xlim(max(first - 10, low), min(last + 10, high))
         near.set(title="where it is expected", xlabel="position (bp)")
-        near.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        near.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
     for axes in (whole, near):
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
     counted = f", in windows of {rows['window'].iloc[0]:g} bp" if prefix else ""
@@ -474,7 +474,7 @@ def training(models: Sequence[tuple[str, pd.DataFrame, Mapping]]) -> Figure:
     """A panel per model: its loss by step, and what was measured on held-out sequences; losses of different models are not comparable.
 
     models: (name, curve, facts); curve: columns step, loss and one that was measured: `held_out` is a loss and shares the axis, any other
-    has an axis of its own at the right. Of the facts, parameters, steps and bits_per_base are named where they are there.
+    has an axis of its own at the right. Of the facts, parameters and bits_per_base are named where they are numbers.
     """
     figure, panels = _grid(len(models), 3, 2.5)
     twins = False
@@ -512,11 +512,9 @@ def training(models: Sequence[tuple[str, pd.DataFrame, Mapping]]) -> Figure:
 
 
 def _facts(facts: Mapping) -> str:
-    parts = []
-    if facts.get("parameters"):
-        parts.append(f"{facts['parameters'] / 1e6:.2f} M parameters")
-    if facts.get("bits_per_base") is not None:
-        parts.append(f"{facts['bits_per_base']:.3f} bits/base")
+    numbers = {name: value for name, value in facts.items() if isinstance(value, (int, float))}
+    parts = [f"{numbers['parameters'] / 1e6:.2f} M parameters"] if "parameters" in numbers else []
+    parts += [f"{numbers['bits_per_base']:.3f} bits/base"] if "bits_per_base" in numbers else []
     return ", ".join(parts)
 
 
