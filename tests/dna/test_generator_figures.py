@@ -397,7 +397,7 @@ def test_a_grid_is_sorted_by_the_first_metric_and_failures_are_last():
         assert names[0] == ("conv, cosine, width 128" if metrics[0] == "fred" else "patch, linear, width 64")
         assert [text.get_text() for text in figure.axes[0].texts] == ["failed"]
         assert len(dots(figure.axes[0])) == 11 * 2
-    lower = figure.axes[3]
+    lower = figure.axes[2]
     assert [label.get_text() for label in lower.get_yticklabels()][:2] == ["patch", "conv"]
     means = [line for line in lower.lines if line.get_linestyle() == "-"]
     assert [list(line.get_xdata()) for line in means] == [
