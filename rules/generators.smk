@@ -31,7 +31,7 @@ PAIR = config["dna"]["sweep"]["pair"]  # the diffusion and the autoregressive mo
 FRED = f"results/dna/autoencoders/{config['dna']['fred']}"  # the autoencoder of FReD's features, trained apart from the generators'
 # sequences that an autoregressive model should find strange: other species, floors, and what generators made
 DNA_OODS = [
-    *[(name, f"results/dna/sets/{name}/train.fa") for name in config["dna"]["strangers"]],
+    *[(name, f"results/dna/strangers/{name}.fa") for name in config["dna"]["strangers"]],
     *[
         (f"{name} {species}", f"results/dna/sets/{species}/{name}.fa")
         for name in config["dna"]["detected"]
@@ -110,6 +110,33 @@ rule encode_promoters:
         "Encoding the promoters that generators learn from"
     shell:
         "python {params.repo:q}/workflow dna/encode_promoters --dataset {input:q} --species {params.species:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule draw_stranger:
+    input:
+        f"results/promoters/windows/{{species}}/chosen_{DNA_LENGTH}.parquet",
+    output:
+        "results/dna/strangers/{species}.fa",
+    log:
+        "logs/draw_stranger/{species}.log",
+    benchmark:
+        "benchmarks/draw_stranger/{species}.jsonl"
+    conda:
+        "../envs/evaluate.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="10m",
+    params:
+        repo=REPO,
+        code=code("dna/draw_stranger"),
+        number=lookup(dpath="dna/sweep/number", within=config),
+        seed=lookup(dpath="seed", within=config),
+    message:
+        "Drawing promoters of {wildcards.species}, which no generator learns"
+    shell:
+        "python {params.repo:q}/workflow dna/draw_stranger --windows {input:q} --species {wildcards.species:q} --number {params.number}"
+        " --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule train_autoencoder:

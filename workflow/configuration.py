@@ -122,12 +122,12 @@ def _contradiction(config: dict) -> str | None:
             f"config key dna.length: {config['dna']['length']} is not one of promoters.lengths, {promoters['lengths']}."
         )
     if asked := [system for system in ("discdiff", "absorb_escape") if system in config["systems"]]:
-        if sentence := _ungenerated(config["dna"], promoters["species"], asked[0]):
+        if sentence := _ungenerated(config["dna"], promoters["species"], list(known), asked[0]):
             return sentence
     return _contradiction_of_images(config["text_to_image"], "punc" in config["systems"])
 
 
-def _ungenerated(dna: dict, species: list[str], system: str) -> str | None:
+def _ungenerated(dna: dict, species: list[str], genomes: list[str], system: str) -> str | None:
     """What generators of promoters name that is not there."""
     generators = {name: entry for name, entry in dna["generators"].items() if entry}
     refinements = {name: entry for name, entry in dna["refinements"].items() if entry}
@@ -135,10 +135,10 @@ def _ungenerated(dna: dict, species: list[str], system: str) -> str | None:
     made, floors = [*generators, *refinements], ["test", *dna["sets"]]
     if twice := [name for name in made if made.count(name) > 1 or name in floors]:
         return f"config key dna.generators: a set called {twice[0]} is there already; give it another name."
-    for key in ("species", "strangers"):
+    for key, kinds_of in (("species", species), ("strangers", genomes)):
         for name in dna[key]:
-            if name not in species:
-                return f"config key dna.{key}: {name} is not one of promoters.species, {', '.join(species)}."
+            if name not in kinds_of:
+                return f"config key dna.{key}: {name} is none of {', '.join(kinds_of)}."
     if alike := set(dna["species"]) & set(dna["strangers"]):
         return f"config key dna.strangers: {min(alike)} is one of dna.species, which generators learn."
     for name in [
