@@ -169,7 +169,7 @@ def test_measures_have_a_dot_per_set_in_order_beside_the_floor():
     fred, cor, js6 = figure.axes
     assert [label.get_text() for label in fred.get_yticklabels()] == ORDER
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["FReD", "CorM, TATA-box", "6-mers, JS above floor"]
-    assert fred.get_xscale() == "log"
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "linear", "linear"]
     values = [1, 4, 6, 7, 3, 9, 20]
     assert [dot[0] for dot in dots(fred)] == values and [dot[1] for dot in dots(fred)] == list(range(7))
     assert [dot[0] for dot in dots(js6)] == [1000 * (value - 1) for value in values]
@@ -208,6 +208,12 @@ def test_sets_of_one_name_are_told_apart_by_what_differs():
         "Absorb & Escape, masked diffusion",
     ]
     assert found["kind"].tolist() == ["generator"] * 2 + ["refinement"] * 2
+
+
+def test_panels():
+    assert figures.panel_of("cor:TATA-box") == ("CorM, TATA-box", "higher is better", 1.0, False, False)
+    assert figures.panel_of("cor:MA0$1").title == "CorM, MA0$1" and figures.panel_of("my_own:x").title == "my own, x"
+    assert figures.panel_of("mse:Initiator").ratio and not figures.panel_of("species_accuracy").ratio
 
 
 def test_names():

@@ -55,19 +55,21 @@ _FREE_LINES = {"shuffle": ":", "markov5": "--", "position_markov3": "-.", "annot
 
 
 class Panel(NamedTuple):
-    """How a measure is drawn: title, what is good, the factor its values are multiplied by, and whether its floor is taken off."""
+    """How a measure is drawn: title, what is good, the factor its values are multiplied by, whether its floor is taken off, and whether
+    its axis is logarithmic where values span much."""
 
     title: str
     good: str
     scale: float = 1.0
     above_floor: bool = False
+    ratio: bool = False
 
 
 # the order in which they are drawn; a metric that is not here is drawn too when it is asked for
 PANELS = {
-    "fred": Panel("FReD", "lower is better"),
-    "p_fid": Panel("P-FID", "lower is better"),
-    "cor:TATA-box": Panel("CorM, TATA-box", "higher is better"),
+    "fred": Panel("FReD", "lower is better", ratio=True),
+    "p_fid": Panel("P-FID", "lower is better", ratio=True),
+    "cor:TATA-box": Panel("CorM", "higher is better"),
     "js6": Panel("6-mers, JS", "mnats, lower is better", 1000.0, True),
     "discriminator_logistic": Panel("discriminator, 6-mers", "AUROC (%), 50 is best", 100.0),
     "discriminator_cnn": Panel("discriminator, CNN", "AUROC (%), 50 is best", 100.0),
@@ -75,7 +77,10 @@ PANELS = {
     "delta_div": Panel("Div against real", "%, 0: as real"),
 }
 _MORE = {
-    "cor:Initiator": Panel("CorM, Initiator", "higher is better"),
+    "cor": Panel("CorM", "higher is better"),
+    "mse": Panel("MSE_M", "lower is better", ratio=True),
+    "peak": Panel("peak", "% of sequences"),
+    "background": Panel("background", "% of sequences"),
     "js3": Panel("3-mers, JS", "mnats, lower is better", 1000.0, True),
     "composition_l1": Panel("base composition", "points, lower is better", 100.0),
     "nearest_identity": Panel("nearest training", "identity (%)", 100.0),
@@ -105,7 +110,9 @@ def family_of(name: str) -> str:
 
 def panel_of(metric: str) -> Panel:
     """How a metric (`fred`, `cor:TATA-box`) is drawn."""
-    return PANELS.get(metric) or _MORE.get(metric) or Panel(metric.replace("_", " ").replace(":", ", "), "")
+    name, _, motif = metric.partition(":")
+    panel = PANELS.get(metric) or PANELS.get(name) or _MORE.get(name) or Panel(name.replace("_", " "), "")
+    return panel._replace(title=f"{panel.title}, {motif}") if motif else panel
 
 
 def keyed(table: pd.DataFrame) -> pd.DataFrame:
@@ -219,8 +226,8 @@ def _set_colours(sets: pd.DataFrame) -> list[str]:
 def measures(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figure:
     """A panel per metric, a row per set: value with interval, and the floor (real train against real test) as a line.
 
-    table: columns MEASURES, of one species; metrics: keys of `keyed`. A panel whose values span more than a factor of ten, all
-    positive, is logarithmic; the dashed line is chance where the table has it. `undefined` marks a measure that the table has no value of.
+    table: columns MEASURES, of one species; metrics: keys of `keyed`. A Frechet distance or MSE that spans more than a factor
+    of ten is on a logarithmic axis; the dashed line is chance where the table has it; `undefined` stands where a row has no value.
     """
     table = keyed(table)
     sets = order_sets(table)
@@ -238,7 +245,7 @@ def measures(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figure:
         Line2D([], [], color=BLACK, linewidth=0.9, linestyle=":", label="floor: real train against real test"),
         Line2D([], [], color=GREY, marker="o", markersize=4, label="no network"),
     ]
-    if CHANCE in set(table["set"]):
+    if CHANCE in set(table.loc[table["key"].isin(metrics), "set"]):
         handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="--", label="chance"))
     if "control" in set(sets["kind"]):
         handles.append(
@@ -254,7 +261,9 @@ def _measure(axes: Axes, rows: pd.DataFrame, sets: pd.DataFrame, colours: Sequen
     floor = float(rows["floor"].dropna().iloc[0]) if rows["floor"].notna().any() else np.nan
     shift = floor if panel.above_floor and np.isfinite(floor) else 0.0
     drawn = panel.scale * (rows[["value", "low", "high"]].astype(float) - shift)
-    wide = _log_if_wide(axes.set_xscale, drawn.loc[[name for name in sets["set"] if name in drawn.index]].to_numpy())
+    wide = panel.ratio and _log_if_wide(
+        axes.set_xscale, drawn.loc[[name for name in sets["set"] if name in drawn.index]].to_numpy()
+    )
     for place, (row, colour) in enumerate(zip(sets.itertuples(), colours, strict=True)):
         if row.set not in drawn.index:
             continue
@@ -276,8 +285,8 @@ def _measure(axes: Axes, rows: pd.DataFrame, sets: pd.DataFrame, colours: Sequen
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
     doubtful = rows["convention"].fillna("").str.contains("too few for a trustworthy interval").any()
-    axes.set_title(plain(panel.title + " above floor" * bool(shift)), fontsize=9.5)
-    axes.set_xlabel(f"{panel.good}; too few hits" if doubtful else panel.good, fontsize=8.5)
+    axes.set_title(plain(panel.title + (" above floor" if shift else "")), fontsize=9.5)
+    axes.set_xlabel("; ".join(filter(None, (panel.good, "too few hits" if doubtful else ""))), fontsize=8.5)
 
 
 def _few_log_ticks(axis) -> None:
@@ -358,7 +367,7 @@ def _curve_axes(whole: Axes, near: Axes, motif: str, rows: pd.DataFrame, prefix:
         for axes in (whole, near):
             axes.axvspan(max(first, low) - 0.5, min(last, high) + 0.5, color="#f2f0e6", zorder=0)
         near.set_xlim(max(first - 10, low), min(last + 10, high))
-        near.set(title="where it is expected", xlabel="position (bp)")
+        near.set(title="near EPD's region", xlabel="position (bp)")
         near.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
     for axes in (whole, near):
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
@@ -627,7 +636,7 @@ def latent_grid(table: pd.DataFrame, title: str, metrics: Sequence[str]) -> Figu
         upper, lower = grid[:, column]
         _settings(upper, rows, list(factors), settings, panel)
         _effects(lower, rows[rows["value"].notna()], factors, panel)
-        wide = _log_if_wide(upper.set_xscale, panel.scale * rows["value"].to_numpy(dtype=float))
+        wide = panel.ratio and _log_if_wide(upper.set_xscale, panel.scale * rows["value"].to_numpy(dtype=float))
         if wide:
             _few_log_ticks(upper.xaxis)
         else:
