@@ -21,6 +21,7 @@ from genovision.resampling import stream
 
 ESCAPES = ("natural", "sampled", "threshold")
 _SUM = 1e-3  # what probabilities may miss 1 by: half precision does
+_ONES = np.ones(4)
 
 Codes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -80,36 +81,40 @@ def absorb_escape(
     if max_run is not None and max_run < 1:
         raise ValueError(f"max_run {max_run} must be 1 or more")
     uniforms = _uniforms(uniforms, codes.shape, seed, "absorb and escape")
-    below = confidence < threshold
-    edited = np.zeros(codes.shape, dtype=bool)
+    # positions first, so that what a step reads and writes lies together
+    below, limits, draws = (np.ascontiguousarray(array.T) for array in (confidence < threshold, confidence, uniforms))
+    written, edited = np.ascontiguousarray(codes.T, dtype=np.int64), np.zeros((length, rows), dtype=bool)
     # behind the last position that absorbs, only a run can need the model
-    columns = np.flatnonzero(below.any(axis=0))
+    columns = np.flatnonzero(below.any(axis=1))
     last = columns[-1] if columns.size else -1
-    run = np.zeros(rows, dtype=np.int64)  # bases of the run a row is in; 0 outside one
+    inside, going = np.zeros(rows, dtype=bool), 0  # rows in a run, and how many they are
+    run = np.zeros(rows, dtype=np.int64)  # bases of it so far
     state = model.start(rows) if columns.size else None
     for j in range(length):
-        if j > last and not run.any():
+        if j > last and not going:
             break
-        active = np.flatnonzero(below[:, j] | (run > 0))
-        if active.size:
-            probabilities = _probabilities(model.probs(state), rows, active, j)
-            drawn = _inverse(_tempered(probabilities, temperature), uniforms[active, j])
-            limit = confidence[active, j]
+        active = below[j] | inside
+        if going or active.any():
+            probabilities = _probabilities(model.probs(state), active, j)
             if escape == "natural":
-                goes_on = limit <= probabilities.max(axis=1)
+                inside = active & (limits[j] <= probabilities.max(axis=1))
             elif escape == "sampled":
-                goes_on = probabilities[np.arange(active.size), drawn] > limit
+                drawn = _inverse(_tempered(probabilities, temperature), draws[j])
+                inside = active & (probabilities[np.arange(rows), drawn] > limits[j])
             else:
-                goes_on = limit < threshold
+                inside = below[j]
             if max_run is not None:
-                goes_on &= run[active] < max_run
-            written = active[goes_on]
-            codes[written, j] = drawn[goes_on]
-            edited[written, j] = True
-        run = np.where(edited[:, j], run + 1, 0)
+                inside = inside & (run < max_run)
+                run = np.where(inside, run + 1, 0)
+            written_to = inside.nonzero()[0]
+            going = written_to.size
+            if going:
+                chosen = _tempered(probabilities[written_to], temperature)
+                written[j, written_to] = _inverse(chosen, draws[j, written_to])
+                edited[j] = inside
         if j + 1 < length:
-            state = model.advance(state, codes[:, j].astype(np.int64))
-    return codes, edited
+            state = model.advance(state, written[j])
+    return np.ascontiguousarray(written.T).astype(codes.dtype), np.ascontiguousarray(edited.T)
 
 
 def random_refill(
@@ -190,7 +195,7 @@ def inverse_distribution(probabilities: npt.ArrayLike, uniforms: npt.ArrayLike, 
 
 
 def _inverse(probabilities, uniforms):
-    return (np.cumsum(probabilities, axis=1)[:, :3] <= uniforms[:, None]).sum(axis=1)
+    return (probabilities.cumsum(axis=1)[:, :3] <= uniforms[:, None]).sum(axis=1)
 
 
 def _tempered(probabilities, temperature: float):
@@ -201,28 +206,27 @@ def _tempered(probabilities, temperature: float):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _probabilities(found, rows: int, active, position: int) -> npt.NDArray[np.float64]:
-    """The distributions (A, 4) of the active rows; those of the others are not used and not looked at."""
+def _probabilities(found, active: Mask, position: int) -> npt.NDArray[np.float64]:
+    """The distributions (B, 4) in float64; only those of active rows are used, so only they must be distributions."""
     if hasattr(found, "detach"):  # torch, which this module does without
         found = found.detach().cpu().double().numpy()
     found = np.asarray(found, dtype=np.float64)
-    if found.shape != (rows, 4):
-        raise ValueError(f"the model's probabilities are {found.shape}, ({rows}, 4) is needed")
-    found = found[active]
-    # a NaN fails both
-    right = (found >= 0).all(axis=1) & (np.abs(found.sum(axis=1) - 1) <= _SUM)
-    if not right.all():
-        row = int(np.flatnonzero(~right)[0])
-        values = ", ".join(f"{value:.4g}" for value in found[row])
-        raise InputError(
-            f"the autoregressive model's probabilities for sequence {active[row]} at position {position} are {values}: no distribution."
-        )
+    if found.shape != (len(active), 4):
+        raise ValueError(f"the model's probabilities are {found.shape}, ({len(active)}, 4) is needed")
+    missing = np.abs(found @ _ONES - 1)
+    if not (found.min() >= 0 and missing.max() <= _SUM):  # a NaN fails
+        wrong = np.flatnonzero(active & ~((found >= 0).all(axis=1) & (missing <= _SUM)))
+        if wrong.size:
+            values = ", ".join(f"{value:.4g}" for value in found[wrong[0]])
+            raise InputError(
+                f"the autoregressive model's probabilities for sequence {wrong[0]} at position {position} are {values}: no distribution."
+            )
     return found
 
 
 def _checked(tokens, confidence):
-    """A copy of the tokens, and the confidences in float64."""
-    codes, confidence = np.asarray(tokens).copy(), np.asarray(confidence, dtype=np.float64)
+    """The tokens, and the confidences in float64."""
+    codes, confidence = np.asarray(tokens), np.asarray(confidence, dtype=np.float64)
     if codes.ndim != 2 or codes.shape != confidence.shape:
         raise ValueError(f"tokens {codes.shape} and confidence {confidence.shape} must be of one shape (B, L)")
     _check_bases(codes, "the tokens")
