@@ -1,8 +1,8 @@
 """What generators learn from and what they give: promoters as codes, with species and fold, and samples with the model's confidence.
 
-    sequences.npz  codes (N, L) uint8 of A, C, G, T; species (N,) index into names (S,); fold (N,) 0 train, 1 validation, 2 test
-    samples.npz    tokens (N, L) uint8; confidence (N, L) float32; species (N,), names (S,); where there is one, posterior (N, L, 4) float32,
-                   the model's distribution of each base given the others; of a refinement also edited (N, L) bool
+sequences.npz  codes (N, L) uint8 of A, C, G, T; species (N,) index into names (S,); fold (N,) 0 train, 1 validation, 2 test
+samples.npz    tokens (N, L) uint8; confidence (N, L) float32; species (N,), names (S,); where there is one, posterior (N, L, 4) float32,
+               the model's distribution of each base given the others; of a refinement also edited (N, L) bool
 """
 
 import os
