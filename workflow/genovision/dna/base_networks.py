@@ -1,0 +1,272 @@
+"""The network of both diffusion models of bases: residual dilated convolutions that see a sequence from both sides.
+
+It says of every position how likely each base is there, given what is known of the others: bases of which some are masked, or bases
+under Gaussian noise at some time. A species label scales and shifts every layer (FiLM, Perez et al. 2018), a position embedding enters
+with the bases, because promoters are aligned at their start site, and a table by species and position and one of the words around a
+masked base add to the logits: what frequencies alone explain, the convolutions need not learn.
+
+A trained model is a folder: config.json and diffusion_pytorch_model.safetensors as diffusers writes them, and dna.json, written last.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+from torch.nn import functional
+
+from genovision.atomic import replacing
+from genovision.checkpoints import load_into, read_tensors, write_tensors
+from genovision.errors import InputError
+
+MASK = 4
+CONFIG, WEIGHTS, FACTS = "config.json", "diffusion_pytorch_model.safetensors", "dna.json"
+_GROUPS = 8  # of every normalisation
+_FREQUENCIES = 32  # of the time embedding, from 1 to 1/10,000 per training step
+
+
+class _Block(nn.Module):
+    """Normalise, scale and shift by the condition, convolve, add."""
+
+    def __init__(self, width: int, kernel: int, dilation: int, dropout: float):
+        super().__init__()
+        self.norm = nn.GroupNorm(_GROUPS, width)
+        self.film = nn.Linear(width, 2 * width)
+        self.convolution = nn.Conv1d(width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+        self.dropout = nn.Dropout(dropout)
+        for zero in (self.film.weight, self.film.bias, self.convolution.bias):
+            nn.init.zeros_(zero)
+
+    def forward(self, hidden: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        scale, shift = self.film(condition)[:, :, None].chunk(2, dim=1)
+        inner = functional.silu(self.norm(hidden) * (1 + scale) + shift)
+        return hidden + self.convolution(self.dropout(inner))
+
+
+class BaseNetwork(ModelMixin, ConfigMixin):
+    """Logits (B, L, 4) of the bases at every position.
+
+    species:    labels are 0 to species - 1, and `species` for any of them
+    timed:      for noisy bases at a time; else for bases of which some are masked
+    width, kernel, dilations: of the convolutions, one residual layer per dilation
+    context:    the table of words knows so many bases to either side of a masked one; 0 for none (and when timed)
+    dropout:    in every layer
+    """
+
+    config_name = CONFIG
+
+    @register_to_config
+    def __init__(
+        self,
+        species: int,
+        length: int,
+        timed: bool = False,
+        width: int = 96,
+        kernel: int = 5,
+        dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
+        context: int = 3,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        _check(species, length, width, kernel, dilations, context, dropout)
+        self.inside = nn.Conv1d(4 if timed else 5, width, 2 * kernel - 1, padding=kernel - 1)
+        self.position = nn.Parameter(0.1 * torch.randn(width, length))
+        self.label = nn.Embedding(species + 1, width)
+        self.blocks = nn.ModuleList(_Block(width, kernel, dilation, dropout) for dilation in dilations)
+        self.norm = nn.GroupNorm(_GROUPS, width)
+        self.outside = nn.Conv1d(width, 4, 1)
+        # zero: at first every base has the frequency that the tables give it
+        nn.init.zeros_(self.outside.weight)
+        nn.init.zeros_(self.outside.bias)
+        self.frequency = nn.Parameter(torch.zeros(species + 1, 4, length))
+        if timed:
+            self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+            exponents = torch.arange(_FREQUENCIES) / _FREQUENCIES
+            self.register_buffer("frequencies", torch.exp(-math.log(1e4) * exponents), persistent=False)
+        elif context:
+            self.words = nn.Embedding(5 ** (2 * context), 4)
+            nn.init.zeros_(self.words.weight)
+
+    def forward(self, bases: torch.Tensor, labels: torch.Tensor, times: torch.Tensor | None = None) -> torch.Tensor:
+        """bases: tokens (B, L), 4 where masked, or when timed numbers (B, 4, L) at times (B,), of which fractions count."""
+        if self.config.timed:
+            entered = bases
+            angles = times[:, None].float() * self.frequencies
+            condition = self.label(labels) + self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
+        else:
+            entered = functional.one_hot(bases.long(), 5).movedim(-1, 1).float()
+            condition = self.label(labels)
+        hidden, condition = self.inside(entered) + self.position, functional.silu(condition)
+        for block in self.blocks:
+            hidden = block(hidden, condition)
+        logits = self.outside(functional.silu(self.norm(hidden))) + self.frequency[labels]
+        logits = logits.movedim(1, -1)
+        return logits + self.words(self._around(bases)) if hasattr(self, "words") else logits
+
+    def _around(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Number of the word around each position (B, L), without the position itself; beyond the ends it is as if masked."""
+        reach, length = self.config.context, tokens.shape[1]
+        padded = functional.pad(tokens.long(), (reach, reach), value=MASK)
+        word = torch.zeros_like(tokens, dtype=torch.int64)
+        for offset in range(2 * reach + 1):
+            if offset != reach:
+                word = word * 5 + padded[:, offset : offset + length]
+        return word
+
+
+def _check(species, length, width, kernel, dilations, context, dropout) -> None:
+    if min(species, length) < 1 or width < 1 or width % _GROUPS:
+        raise InputError(
+            f"species {species} and length {length} must be 1 or more, width {width} a multiple of {_GROUPS}."
+        )
+    if kernel < 1 or kernel % 2 == 0 or not dilations or min(dilations) < 1:
+        raise InputError(f"kernel {kernel} must be odd, and dilations {list(dilations)} one or more numbers from 1.")
+    if not 0 <= context <= 4 or not 0 <= dropout < 1:
+        raise InputError(f"context {context} must lie in 0 to 4 (5^(2 context) words), dropout {dropout} in [0, 1).")
+
+
+def build(seed: int = 0, **config) -> BaseNetwork:
+    """A network whose weights depend on `seed` alone; drawing them leaves torch's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BaseNetwork(**config)
+
+
+Call = Callable[[torch.Tensor], torch.Tensor]
+
+
+def guided(call: Call, labels: torch.Tensor, species: int, guidance: float) -> torch.Tensor:
+    """Logits `call(labels)`, pushed away from those without a label (Ho & Salimans 2022); guidance 1 asks for no second call."""
+    if guidance == 1:
+        return call(labels)
+    without = call(torch.full_like(labels, species))
+    return without + guidance * (call(labels) - without)
+
+
+class Examples:
+    """Batches of sequences with their labels, one epoch after the other, a share of the labels replaced by "any".
+
+    codes (N, L) uint8, labels (N,); what a step gets depends on (seed, step) alone.
+    """
+
+    def __init__(
+        self,
+        codes: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.int64],
+        species: int,
+        batch: int,
+        seed: int,
+        unlabelled: float = 0.1,
+    ):
+        self.codes, self.labels, self.species = codes, labels, species
+        self.batch, self.seed, self.unlabelled = batch, seed, unlabelled
+        self._order = (-1, np.empty(0, dtype=np.int64))
+
+    def at(self, step: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes (B, L) int64 and labels (B,) of a step (0-based)."""
+        epochs, places = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), len(self.codes))
+        rows = np.array([self._orders(int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)])
+        labels = np.where(rng.random(self.batch) < self.unlabelled, self.species, self.labels[rows])
+        return torch.from_numpy(self.codes[rows].astype(np.int64)), torch.from_numpy(labels)
+
+    def _orders(self, epoch: int) -> npt.NDArray[np.int64]:
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.codes)))
+        return self._order[1]
+
+
+def write_folder(folder: str | os.PathLike, network: BaseNetwork, facts: dict) -> None:
+    """Write a trained network; dna.json last, so that a folder with one is whole. facts: JSON, with kind, species and length."""
+    from diffusers import __version__
+
+    folder = Path(folder)
+    config = {key: value for key, value in network.config.items() if not key.startswith("_")}
+    _write(folder / CONFIG, config | {"_class_name": type(network).__name__, "_diffusers_version": __version__})
+    write_tensors(network.state_dict(), folder / WEIGHTS)
+    _write(folder / FACTS, facts | {"parameters": sum(parameter.numel() for parameter in network.parameters())})
+
+
+def read_folder(folder: str | os.PathLike, kind: str) -> tuple[BaseNetwork, dict]:
+    """A network in evaluation mode and dna.json.
+
+    InputError, in one sentence, for a missing or damaged file, another kind of model, weights of another architecture, and a species list
+    or length that contradicts the configuration.
+    """
+    folder = Path(folder)
+    facts, config = _read(folder / FACTS), _read(folder / CONFIG)
+    if facts.get("kind") != kind:
+        raise InputError(f"{folder / FACTS} describes a model of kind {facts.get('kind')!r}; {kind!r} is needed.")
+    if config.get("_class_name") != BaseNetwork.__name__:
+        raise InputError(f"{folder / CONFIG} is of a {config.get('_class_name')}; a {BaseNetwork.__name__} is needed.")
+    try:
+        network = build(**{key: value for key, value in config.items() if not key.startswith("_")})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder / CONFIG} describes no {BaseNetwork.__name__} ({error}).") from error
+    names, length = facts.get("species"), facts.get("length")
+    if not isinstance(names, list) or len(set(map(str, names))) != network.config.species:
+        raise InputError(
+            f"{folder / FACTS}: species are {names!r}, but {CONFIG} has {network.config.species} labels; as many names are needed."
+        )
+    if length != network.config.length:
+        raise InputError(
+            f"{folder}: the length is {length!r} in {FACTS} and {network.config.length} in {CONFIG}; they must agree."
+        )
+    if network.config.timed != (kind == "onehot"):
+        raise InputError(f"{folder / CONFIG}: timed is {network.config.timed}, which does not go with kind {kind!r}.")
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(
+            f"{folder / WEIGHTS} is missing; save the weights as safetensors (pickled .bin files are not loaded)."
+        )
+    load_into(network, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    return network.eval().requires_grad_(False), facts
+
+
+def check_positive(**values: float) -> None:
+    """InputError naming the first of the values that is not positive."""
+    for name, value in values.items():
+        if not value > 0:
+            raise InputError(f"{name} {value} must be positive.")
+
+
+def check_labels(labels: npt.ArrayLike, species: int) -> npt.NDArray[np.int64]:
+    """Labels (N,) int64; ValueError unless all are numbers from 0 to `species`, which stands for any."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be (N,) whole numbers, not {labels.shape} of {labels.dtype}")
+    if labels.size and not 0 <= labels.min() <= labels.max() <= species:
+        raise ValueError(f"labels run from 0 to {species} (any), not from {labels.min()} to {labels.max()}")
+    return labels.astype(np.int64)
+
+
+def check_tokens(tokens: npt.ArrayLike, labels: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
+    """Tokens (N, L); ValueError for another length or number than labels, or a token that is no base."""
+    tokens = np.asarray(tokens)
+    if tokens.shape != (len(labels), length):
+        raise ValueError(f"tokens have shape {tokens.shape}; ({len(labels)}, {length}) is needed")
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() <= 3:
+        raise ValueError("tokens run from 0 (A) to 3 (T)")
+    return tokens.astype(np.uint8)
+
+
+def _write(path: Path, values: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def _read(path: Path) -> dict:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; a model of bases is a folder of dna/train_base_diffusion.") from None
+    except ValueError as error:
+        raise InputError(f"{path} is no whole JSON file ({error}); write it again.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a JSON object.")
+    return values

@@ -1,0 +1,147 @@
+"""Train a diffusion model of bases, masked or one-hot; an interrupted run goes on from its newest whole checkpoint, to the same weights."""
+
+import argparse
+import math
+from pathlib import Path
+
+import torch
+
+from genovision import checkpoints
+from genovision.dna import base_diffusion, masked_diffusion
+from genovision.dna.base_networks import Examples, build
+from genovision.dna.examples import read_examples
+from genovision.errors import InputError
+from genovision.training import Recipe, train, write_curve
+
+KINDS = ("masked", "onehot")
+# what about a minute of one thread buys most with, by kind; the other defaults suit both
+STEPS = {"masked": 700, "onehot": 700}
+CONTEXT = {"masked": 3, "onehot": 0}
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--data", required=True, metavar="NPZ", help="sequences of dna/encode_promoters")
+    p.add_argument("--kind", required=True, choices=KINDS, help="masked bases, or Gaussian noise on one-hot bases")
+    network = p.add_argument_group("network")
+    network.add_argument("--width", type=int, default=96, metavar="W", help="a multiple of 8 (default 96)")
+    network.add_argument("--kernel", type=int, default=5, metavar="K", help="of the convolutions, odd (default 5)")
+    network.add_argument(
+        "--dilations",
+        nargs="+",
+        type=int,
+        default=[1, 2, 4, 8, 16, 32],
+        metavar="D",
+        help="of each layer (default 1 2 4 8 16 32)",
+    )
+    network.add_argument(
+        "--context", type=int, metavar="K", help="bases to either side in the table of words (default 3; masked only)"
+    )
+    network.add_argument("--dropout", type=float, default=0.0, metavar="SHARE", help="in every layer (default 0)")
+    noise = p.add_argument_group("noise (onehot)")
+    noise.add_argument(
+        "--prediction", default="logits", help=f"{', '.join(base_diffusion.PREDICTIONS)} (default logits)"
+    )
+    noise.add_argument("--betas", default="squaredcos_cap_v2", metavar="SCHEDULE", help="default squaredcos_cap_v2")
+    noise.add_argument("--beta-range", nargs=2, type=float, default=[1e-4, 0.02], metavar="X", help="of linear ones")
+    noise.add_argument("--training-steps", type=int, default=1000, metavar="T", help="times (default 1000)")
+    recipe = p.add_argument_group("recipe")
+    recipe.add_argument(
+        "--steps", type=int, metavar="N", help="of training (default " + ", ".join(f"{k} {n}" for k, n in STEPS.items())
+    )
+    recipe.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
+    recipe.add_argument("--learning-rate", type=float, default=4e-3, metavar="X", help="the highest one (default 4e-3)")
+    recipe.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
+    recipe.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
+    recipe.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without their species")
+    recipe.add_argument("--seed", type=int, default=0, help="of weights, order, masks and noise (default 0)")
+    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
+    p.add_argument("--points", type=int, default=8, metavar="N", help="rows of the curve (default 8)")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--out", required=True, metavar="FOLDER", help="gets config, weights, dna.json and curve.tsv")
+    return p
+
+
+def _checked(args: argparse.Namespace) -> Recipe:
+    for name in ("threads", "save_every", "points"):
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
+    if not 0 <= args.unlabelled < 1:
+        raise InputError(f"--unlabelled {args.unlabelled} must lie in [0, 1).")
+    if args.kind == "onehot" and args.context:
+        raise InputError("--context goes with --kind masked: noisy bases make no words.")
+    steps = STEPS[args.kind] if args.steps is None else args.steps
+    return Recipe(steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
+
+
+def main(args: argparse.Namespace) -> None:
+    recipe = _checked(args)
+    torch.set_num_threads(args.threads)
+    data, folder = read_examples(args.data), Path(args.out)
+    codes, labels = data.of("train")
+    held_out = data.of("validation")
+    network = build(
+        args.seed,
+        species=len(data.names),
+        length=data.length,
+        timed=args.kind == "onehot",
+        width=args.width,
+        kernel=args.kernel,
+        dilations=list(args.dilations),
+        context=CONTEXT[args.kind] if args.context is None else args.context,
+        dropout=args.dropout,
+    )
+    examples = Examples(codes, labels, len(data.names), args.batch, args.seed, args.unlabelled)
+    more: dict = {}
+    if args.kind == "masked":
+        objective = masked_diffusion.Objective(examples, held_out)
+    else:
+        more["scheduler"] = base_diffusion.noise_schedule(
+            args.prediction, args.betas, args.training_steps, *args.beta_range
+        )
+        more["prediction"] = args.prediction
+        objective = base_diffusion.Objective(examples, held_out, **more)
+    facts = {"recipe": recipe.to_json() | {"unlabelled": args.unlabelled}, "names": list(data.names), "kind": args.kind}
+    mark = checkpoints.fingerprint(network, facts | {"config": _config(network)} | more, codes, labels, *held_out)
+    trained = train(
+        network,
+        objective.loss,
+        recipe,
+        objective.measure,
+        folder / "checkpoints",
+        mark,
+        save_every=args.save_every,
+        points=args.points,
+        tell=lambda text: print(text, flush=True),
+    )
+    end = trained.curve[-1]
+    if not math.isfinite(end.loss):
+        raise InputError(f"{args.out}: the loss is {end.loss} at step {end.step}; lower --learning-rate.")
+    bits = None
+    if args.kind == "masked":
+        bits = float(masked_diffusion.bits_per_base(trained.network, *data.of("test"), repeats=4).mean())
+    facts = {
+        "species": list(data.names),
+        "length": data.length,
+        "training_sequences": len(codes),
+        "steps": end.step,
+        "seed": args.seed,
+        "recipe": facts["recipe"],
+        "loss": end.loss,
+        "held_out": end.measured,
+        "bits_per_base": bits,
+    }
+    write_curve(trained.curve, folder / "curve.tsv", "held_out")
+    if args.kind == "masked":
+        masked_diffusion.write_masked_diffusion(folder, trained.network, facts)
+    else:
+        base_diffusion.write_base_diffusion(folder, trained.network, **more, facts=facts)
+    checkpoints.clear(folder / "checkpoints")
+    print(
+        f"{args.kind}: held-out loss {end.measured:.4f} after {end.step} steps"
+        + (f", {bits:.4f} bits a base" * bool(bits))
+    )
+
+
+def _config(network) -> dict:
+    return {name: value for name, value in network.config.items() if not name.startswith("_")}
