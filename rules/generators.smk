@@ -469,7 +469,7 @@ rule describe_set:
         embedding=model_files("results/dna/embedding"),
         autoencoder=model_files(FRED),
         sets=expand("results/dna/sets/{species}/{{judged}}.fa", species=LEARNED),
-        real=expand("results/dna/sets/{species}/test.fa", species=LEARNED),
+        real=lambda wildcards: [] if wildcards.judged == "test" else "results/dna/descriptions/test.npz",
     output:
         "results/dna/descriptions/{judged}.npz",
     log:
@@ -487,13 +487,14 @@ rule describe_set:
         code=code("dna/describe_set"),
         autoencoder=FRED,
         components=lookup(dpath="dna/components", within=config),
+        real=lambda wildcards, input: option("real", input.real and [input.real]),
         threads=lookup(dpath="dna/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
         "Describing the set {wildcards.judged}"
     shell:
         "python {params.repo:q}/workflow dna/describe_set --data {input.data:q} --embedding results/dna/embedding --autoencoder {params.autoencoder:q}"
-        " --components {params.components} --sets {input.sets:q} --real-sets {input.real:q} --threads {params.threads} --seed {params.seed}"
+        " --components {params.components} --sets {input.sets:q} {params.real} --threads {params.threads} --seed {params.seed}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -501,8 +502,6 @@ rule judge_set:
     input:
         description="results/dna/descriptions/{judged}.npz",
         real="results/dna/descriptions/test.npz",
-        sets=expand("results/dna/sets/{species}/{{judged}}.fa", species=LEARNED),
-        real_sets=expand("results/dna/sets/{species}/test.fa", species=LEARNED),
     output:
         measures="results/dna/judgements/{judged}.measures.tsv",
         evidence="results/dna/judgements/{judged}.evidence.tsv",
@@ -524,8 +523,8 @@ rule judge_set:
     message:
         "Judging the set {wildcards.judged} against the test fold"
     shell:
-        "python {params.repo:q}/workflow dna/judge_set --set {input.description:q} --real {input.real:q} --set-fasta {input.sets:q}"
-        " --real-fasta {input.real_sets:q} --name {wildcards.judged} --replicates {params.replicates} --seed {params.seed}"
+        "python {params.repo:q}/workflow dna/judge_set --set {input.description:q} --real {input.real:q}"
+        " --name {wildcards.judged} --replicates {params.replicates} --seed {params.seed}"
         " --measures {output.measures:q} --evidence {output.evidence:q} > {log:q} 2>&1"
 
 
@@ -597,7 +596,7 @@ rule join_generators:
     params:
         repo=REPO,
         code=code("dna/join_generators"),
-        origins=repeated("set", [origin(name) for name in JUDGED]),
+        origins=repeated("set", [origin(name) for name in [*JUDGED, "chance"]]),
         pair=option("pair", [PAIR["diffusion"], PAIR["autoregression"]]),
         systems=DNA_SYSTEMS,
     message:

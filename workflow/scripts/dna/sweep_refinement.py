@@ -1,0 +1,128 @@
+"""Run Absorb & Escape over rules, confidences and thresholds, each with its controls, against the validation fold; write what did best."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from genovision.atomic import replacing
+from genovision.dna.absorb_escape import summary
+from genovision.dna.autoregression import read_autoregression
+from genovision.dna.examples import Samples, read_examples, read_samples
+from genovision.dna.generators import check_names
+from genovision.dna.refinement import CONFIDENCES, RULES, Setting, confidence_of, control, read_temperature, refine
+from genovision.dna.selection import METRICS, Validation
+from genovision.errors import InputError
+from genovision.tables import write_table
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--data", required=True, metavar="NPZ", help="of dna/encode_promoters")
+    p.add_argument("--samples", required=True, metavar="NPZ", help="of the diffusion model, with their posterior")
+    p.add_argument("--alone", required=True, metavar="NPZ", help="of the autoregressive model, for comparison")
+    p.add_argument("--autoregression", required=True, metavar="FOLDER", help="the autoregressive model")
+    p.add_argument("--calibration", required=True, metavar="JSON", help="of the diffusion model")
+    p.add_argument("--embedding", required=True, metavar="FOLDER", help="of dna/train_embedding")
+    p.add_argument("--autoencoder", required=True, metavar="FOLDER", help="of dna/train_autoencoder, for FReD")
+    p.add_argument("--components", type=int, default=16, metavar="C", help="of FReD's features (default 16)")
+    p.add_argument(
+        "--thresholds",
+        required=True,
+        action="append",
+        nargs="+",
+        metavar="X",
+        help=f"a confidence ({', '.join(CONFIDENCES)}) and the thresholds to try with it; once per confidence",
+    )
+    p.add_argument("--rules", nargs="+", default=list(RULES), metavar="RULE", help=f"default {' '.join(RULES)}")
+    p.add_argument("--number", type=int, default=500, metavar="N", help="sequences per species (default 500)")
+    p.add_argument("--metric", default="fred", help=f"decides: {', '.join(METRICS)} (default fred)")
+    p.add_argument("--replicates", type=int, default=50, metavar="R", help="bootstrap samples (default 50)")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
+    p.add_argument("--out", required=True, metavar="TSV", help="every setting, its controls and both parents")
+    p.add_argument("--chosen", required=True, metavar="JSON", help="the setting that did best")
+    return p
+
+
+def settings(thresholds: list[list[str]], rules: list[str]) -> list[Setting]:
+    """Every combination, and for the threshold rule with a calibrated confidence also the product of both models."""
+    found = []
+    for kind, *values in thresholds:
+        for value in values:
+            try:
+                at = float(value)
+            except ValueError:
+                raise InputError(f"--thresholds {kind}: {value!r} is no number.") from None
+            found += [Setting(rule, kind, at) for rule in rules]
+            if kind == "calibrated":
+                found.append(Setting("threshold", kind, at, proposal="product"))
+    return found
+
+
+def cut(samples: Samples, number: int) -> Samples:
+    """The first `number` sequences of each species."""
+    rows = np.concatenate([np.flatnonzero(samples.species == label)[:number] for label in range(len(samples.names))])
+    return Samples(
+        samples.tokens[rows],
+        samples.confidence[rows],
+        samples.species[rows],
+        samples.names,
+        None if samples.posterior is None else samples.posterior[rows],
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.number < 2 or args.replicates < 2 or args.seed < 0 or args.threads < 1:
+        raise InputError("--number and --replicates must be 2 or more, --threads 1 or more, --seed not negative.")
+    if args.metric not in METRICS:
+        raise InputError(f"--metric {args.metric}: choose one of {', '.join(METRICS)}.")
+    torch.set_num_threads(args.threads)
+    tried = settings(args.thresholds, args.rules)
+    examples, samples = read_examples(args.data), cut(read_samples(args.samples), args.number)
+    alone = cut(read_samples(args.alone), args.number)
+    network, _ = read_autoregression(args.autoregression)
+    for path, names in ((args.samples, samples.names), (args.autoregression, network.species)):
+        check_names(path, names, examples.names)
+    calibration = read_temperature(args.calibration)
+    validation = Validation(
+        examples,
+        args.embedding,
+        args.autoencoder,
+        components=args.components,
+        number=args.number,
+        replicates=args.replicates,
+        seed=args.seed,
+    )
+    frames = []
+
+    def add(tokens, **columns) -> pd.DataFrame:
+        found = validation.measure(tokens, samples.species)
+        frames.append(found.assign(**columns))
+        return found.set_index("metric")
+
+    add(samples.tokens, rule="diffusion", control="none")
+    add(alone.tokens, rule="autoregression", control="none")
+    pool, values = examples.of("train"), []
+    for setting in tqdm(tried, desc="settings", disable=None):
+        tokens, edited = refine(samples, network, setting, calibration=calibration, seed=args.seed)
+        confidence = confidence_of(samples, setting.confidence, calibration)
+        facts = summary(edited, confidence, setting.threshold, samples.tokens, tokens)
+        name = setting.rule if setting.proposal == "autoregression" else "product"
+        columns = {"rule": name, "confidence": setting.confidence, "threshold": setting.threshold, **facts}
+        values.append(add(tokens, control="none", **columns).loc[args.metric, "value"])
+        # controls know nothing of rules, only how much is edited: those of one rule stand for all
+        for kind, label in (("refill", "random_refill"), ("letters", "random_letters")) if name == "threshold" else ():
+            tokens, places = control(samples, edited, kind, network=network, pool=pool, seed=args.seed)
+            written = summary(places, confidence, setting.threshold, samples.tokens, tokens)
+            add(tokens, control=label, **(columns | written))
+    best = int(np.argmax(values) if args.metric.startswith("cor") else np.argmin(values))
+    write_table(pd.concat(frames, ignore_index=True), args.out)
+    with replacing(args.chosen) as temporary:
+        facts = {"setting": asdict(tried[best]), "metric": args.metric, "value": float(values[best])}
+        temporary.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    print(f"{len(tried)} settings; chosen by {args.metric}: {tried[best]}")
