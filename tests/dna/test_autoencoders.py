@@ -1,5 +1,6 @@
 """Autoencoders of DNA: the authors' sizes, what comes back, how they are kept, and what is refused."""
 
+import itertools
 import json
 import shutil
 
@@ -45,10 +46,10 @@ def test_the_authors_network_has_their_latents_and_their_size():
     def level(a, b, kernel):
         return 2 * a + kernel * a * b + b + 2 * b + b * b + b
 
-    tower = sum(level(a, b, 5) for a, b in zip(widths, widths[1:], strict=False))
-    back = sum(level(b, a, 5) for a, b in zip(widths, widths[1:], strict=False))
+    tower = sum(level(a, b, 5) for a, b in itertools.pairwise(widths))
+    back = sum(level(b, a, 5) for a, b in itertools.pairwise(widths))
     maps = [1, 8, 16, 32]
-    shrink = sum(9 * a * b + b + 2 * b for a, b in zip(maps, maps[1:], strict=False))
+    shrink = sum(9 * a * b + b + 2 * b for a, b in itertools.pairwise(maps))
     grow = sum(9 * a * b + b + 2 * b for a, b in ((32, 16), (16, 8), (8, 8)))
     middle = 32 * 32 + 32 + 16 * 32 + 32 + 9 * 8 + 1
     wanted = level(4, 64, 15) + tower + shrink + middle + grow + back + level(64, 4, 15)
@@ -194,8 +195,8 @@ def test_what_was_written_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("dna.json", None, "is no folder of a trained autoencoder: it has no dna.json"),
-        ("dna.json", {"kind": "latent diffusion"}, "another kind of model .latent diffusion.; autoencoder is needed"),
+        ("dna.json", None, "is no folder of a trained autoencoder model: it has no dna.json"),
+        ("dna.json", {"kind": "latent"}, "another kind of model .latent.; autoencoder is needed"),
         ("dna.json", {"loss": float("nan")}, "diverged in training; lower its learning rate"),
         ("dna.json", {"loss": None}, "diverged in training"),
         ("config.json", None, "config.json is missing"),

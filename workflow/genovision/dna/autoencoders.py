@@ -15,6 +15,7 @@ In a folder, as diffusers writes its models:
     dna.json                                           ours, written last: a folder that has it is whole
 """
 
+import itertools
 import json
 import math
 import os
@@ -90,7 +91,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         return self.decoder(latents[:, :, 0].movedim(1, -1)).reshape(len(latents), -1, 4)
 
     def codewords(self) -> torch.Tensor:
-        """Mean latent of every patch there is: (4^patch, channels), in the order of `words`; ValueError for patches of more than 6 bases."""
+        """Mean latent of every patch there is: (4^patch, channels), in the order of `words`; ValueError for more than 6 bases."""
         words = 4**self.config.patch
         if words > _MOST_WORDS:
             raise ValueError(f"patches of {self.config.patch} bases have {words} codewords")
@@ -158,13 +159,13 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
             raise ValueError(f"the last of maps {maps} must be even, the kernels {first} and {kernel} odd")
         growth = 2 ** (1 / pools)
         widths = [2 * round(width / 2 * growth**at / 2) for at in range(pools + 1)]
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.feature = _Level(4, widths[0], first)
         self.down = nn.ModuleList(_Level(a, b, kernel) for a, b in pairs)
         self.shrink = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.LeakyReLU())
-                for a, b in zip((1, *maps), maps, strict=False)
+                for a, b in itertools.pairwise((1, *maps))
             )
         )
         self.moments = nn.Conv2d(maps[-1], maps[-1], 1)
@@ -314,12 +315,12 @@ def read_autoencoder(folder: str | os.PathLike) -> tuple[Autoencoder, dict]:
 def read_facts(folder: Path, kind: str) -> dict:
     """dna.json of a trained model of this kind; InputError when it is none, or one that diverged."""
     if not (folder / FACTS).is_file():
-        raise InputError(f"{folder} is no folder of a trained {kind}: it has no {FACTS}.")
+        raise InputError(f"{folder} is no folder of a trained {kind} model: it has no {FACTS}.")
     facts = read_json(folder / FACTS)
     if facts.get("kind") != kind:
         raise InputError(f"{folder / FACTS} is of another kind of model ({facts.get('kind')}); {kind} is needed.")
     if not isinstance(facts.get("loss"), int | float) or not math.isfinite(facts["loss"]):
-        raise InputError(f"the {kind} in {folder} diverged in training; lower its learning rate.")
+        raise InputError(f"the {kind} model in {folder} diverged in training; lower its learning rate.")
     return facts
 
 

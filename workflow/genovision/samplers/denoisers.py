@@ -227,7 +227,8 @@ def read_denoiser(folder: str | os.PathLike, device: torch.device | str = "cpu")
     """A denoiser in evaluation mode.
 
     InputError, in one sentence, for a missing or damaged file, pickled weights, weights of another architecture, a pipeline or network of
-    another class, a model that needs labels (none of which means any) or predicts a variance too, and a prediction type that contradicts the scheduler's.
+    another class, a model that needs labels (none of which means any) or predicts a variance too, and a prediction type that contradicts
+    the scheduler's.
     """
     folder = Path(folder)
     index, config, scheduler = (_read(folder / name) for name in (INDEX, CONFIG, SCHEDULER))
