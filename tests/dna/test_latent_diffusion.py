@@ -20,6 +20,7 @@ from genovision.dna.latent_diffusion import (  # noqa: E402
     BETAS,
     Examples,
     alpha_bar,
+    log_frequencies,
     network_for,
     no_scale,
     noise_config,
@@ -56,8 +57,9 @@ def told(tokens):
 def material(tmp_path_factory):
     """sequences.npz and folders of a patch and of a conv autoencoder."""
     folder = tmp_path_factory.mktemp("latent")
-    found, species = codes(600)
-    write_examples(folder / "s.npz", Sequences(found, species, np.repeat([0, 1, 2], 200).astype(np.uint8), NAMES))
+    found, species = codes(4000)
+    fold = np.repeat([0, 1, 2], [3600, 200, 200]).astype(np.uint8)
+    write_examples(folder / "s.npz", Sequences(found, species, fold, NAMES))
     network = build("patch", length=LENGTH, patch=4, channels=6, width=32)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     from genovision.dna.autoencoders import Examples as Reconstruction
@@ -83,7 +85,7 @@ def options(material, autoencoder="patch", *more):
 def trained(material, tmp_path_factory, launcher):
     """A model that has learnt the words."""
     folder = tmp_path_factory.mktemp("trained") / "model"
-    more = ("--steps", 150, "--batch", 64, "--learning-rate", 5e-3)
+    more = ("--steps", 300, "--batch", 32, "--learning-rate", 5e-3)
     arguments = map(str, (*options(material), *more, "--out", folder))
     assert launcher.run(["dna/train_latent_diffusion", *arguments]) == 0
     return folder
@@ -105,14 +107,14 @@ def sequence_network(**options):
 def test_without_context_the_denoiser_is_the_exact_posterior_mean():
     torch.manual_seed(1)
     kept = np.cumprod(np.full(100, 0.96))
-    network = SequenceDenoiser(4, 4, (1, 12), width=8, blocks=1, codewords=5, times=100).eval()
-    network.know(torch.randn(5, 4), kept)
+    network = SequenceDenoiser(4, 4, (1, 12), width=8, blocks=1, codewords=5, times=100, num_class_embeds=2).eval()
+    network.know(torch.randn(5, 4), kept, torch.randn(2, 12, 5).log_softmax(dim=2))
     x = torch.randn(3, 4, 1, 12)
     for t in (0, 30, 99):
         scale, spread = kept[t] ** 0.5, (1 - kept[t]) ** 0.5
         density = torch.distributions.Normal(0.0, float(spread))
         away = x[:, None, :, 0] - scale * network.codebook[None, :, :, None]
-        weights = density.log_prob(away).sum(dim=2).softmax(dim=1)
+        weights = (density.log_prob(away).sum(dim=2) + network.prior[1].T.detach()).softmax(dim=1)
         wanted = torch.einsum("bkw,kc->bcw", weights, network.codebook)
         with torch.no_grad():
             torch.testing.assert_close(network(x, torch.tensor(float(t))).sample[:, :, 0], wanted)
@@ -133,13 +135,14 @@ def test_time_place_neighbours_and_label_count_and_no_label_is_any():
         assert not torch.allclose(network(x.roll(4, dims=3), 5.0).sample.roll(-4, dims=3), network(x, 5.0).sample)
         changed = x.clone()
         changed[:, :, :, 3] += 1
-        moved = (network(changed, 5.0).sample - network(x, 5.0).sample).abs().amax(dim=(0, 1, 2)) > 0
-    assert moved.nonzero().flatten().tolist() == [0, 1, 2, 3, 4, 5, 6]  # dilations 1 and 2 see three to either side
+        moved = (network(changed, 5.0).sample - network(x, 5.0).sample).abs().amax(dim=(0, 1, 2))
+    # dilations 1 and 2 see three places to either side, the mean over all of them sees the others
+    assert moved.min() > 0 and moved[7:].max() < moved[2:5].min()
 
 
 def test_the_network_is_one_of_diffusers(tmp_path):
     network = sequence_network(num_class_embeds=3, codewords=5)
-    network.know(torch.randn(5, 4), np.linspace(0.99, 0.01, 1000))
+    network.know(torch.randn(5, 4), np.linspace(0.99, 0.01, 1000), torch.zeros(3, 12, 5))
     network.save_pretrained(tmp_path)
     again = SequenceDenoiser.from_pretrained(tmp_path).eval()
     x = torch.randn(2, 4, 1, 12)
@@ -165,7 +168,7 @@ def test_noise_schedules_are_those_of_diffusers(betas):
     np.testing.assert_allclose(alpha_bar(config), kept, rtol=1e-3, atol=1e-6)
     if betas == "angular":
         ratio = np.sqrt(1 / alpha_bar(config) - 1)
-        assert ratio[[0, -1]] == pytest.approx([0.02, 20.0])
+        assert ratio[[0, -1]] == pytest.approx([0.1, 10.0])
         assert np.ptp(np.diff(np.arctan(ratio))) == pytest.approx(0, abs=1e-9)
 
 
@@ -201,6 +204,18 @@ def test_the_loss_is_the_squared_error_of_what_is_predicted(material, prediction
     assert measure(network) == measure(network) == pytest.approx(1.0, abs=0.05)
 
 
+def test_frequencies_are_counted_by_label_and_place():
+    words = torch.tensor([[0, 1, 1, 2, 2, 2]] * 30 + [[1, 1, 1, 1, 1, 1]] * 20)
+    found = log_frequencies(words, torch.tensor([0] * 30 + [1] * 20), 4, 2).exp()
+    assert found.shape == (3, 6, 4)
+    torch.testing.assert_close(found.sum(dim=2), torch.ones(3, 6))
+    whole = torch.tensor([30.5, 60.5, 90.5, 0.5]) / 182  # half a word of each of 4, and 180
+    torch.testing.assert_close(found[0, 0], (torch.tensor([30.0, 7.5, 0.0, 0.0]) + 50 * whole) / 87.5)
+    torch.testing.assert_close(found[0, 4], (torch.tensor([0.0, 0.0, 45.0, 0.0]) + 50 * whole) / 95)
+    assert found[1, :, 1].min() > 0.95
+    assert (found > 0).all()
+
+
 # --- training and sampling -----------------------------------------------------------------------------------------------------------
 
 
@@ -215,9 +230,9 @@ def test_it_draws_the_words_of_the_species_that_is_asked_for(trained):
     first, second, either = (told(drawn.tokens[labels == label]) for label in (0, 1, 2))
     assert first[0] > 0.8 and first[1] < 0.05
     assert second[1] > 0.8 and second[0] < 0.05
-    assert min(either) > 0.15
+    assert min(either) > 0.1
     none = model.draw(labels, 0, nfe=10, guidance=0.0)  # the label is forgotten
-    assert min(told(none.tokens[labels == 0])) > 0.15
+    assert min(told(none.tokens[labels == 0])) > 0.05
     assert not np.array_equal(model.draw(labels, 0, nfe=10, guidance=3.0).tokens, drawn.tokens)
 
 
@@ -318,7 +333,7 @@ def test_a_killed_run_ends_with_the_same_bytes(command, material, tmp_path, monk
     assert files(tmp_path / "whole") == files(tmp_path / "killed")
     model = read_latent_diffusion(tmp_path / "whole")
     assert model.facts["parameters"] == sum(model.facts["parameters_of"].values())
-    assert model.facts["training_sequences"] == 200 and model.facts["steps"] == 6
+    assert model.facts["training_sequences"] == 3600 and model.facts["steps"] == 6
     assert model.facts["bits_per_base"] is None and model.facts["recipe"]["batch"] == 16
     curve = pd.read_csv(tmp_path / "whole" / "curve.tsv", sep="\t")
     assert list(curve) == ["step", "loss", "held_out"] and curve["held_out"].iloc[-1] > 0

@@ -42,8 +42,9 @@ from genovision.training import draws
 KIND = "latent"
 BETAS = ("angular", "linear", "scaled_linear", "squaredcos_cap_v2")
 LOSSES = (*PREDICTIONS, "codewords")
-ANGLES = (0.02, 20.0)  # noise over signal at the first and the last time of `angular`
+ANGLES = (0.1, 10.0)  # noise over signal at the first and the last time of `angular`
 _BATCH = 128
+_NEIGHBOUR, _PRIOR = 0.25, 50  # of counted words
 
 
 class Drawn(NamedTuple):
@@ -168,11 +169,10 @@ class Examples:
 
     def know(self, network: nn.Module) -> None:
         """Give a network with codewords what it has to know."""
-        network.know(self._codebook(), self.kept)
-
-    def _codebook(self) -> torch.Tensor:
-        with torch.inference_mode():
-            return self.scale.scaled(self.autoencoder.codewords()[:, :, None, None])[:, :, 0, 0].clone()
+        with torch.no_grad():
+            codebook = self.scale.scaled(self.autoencoder.codewords()[:, :, None, None])[:, :, 0, 0]
+        words = self.autoencoder.words(self.codes)
+        network.know(codebook, self.kept, log_frequencies(words, self.labels, len(codebook), self.any))
 
     def _error(self, network, codes, labels, times, numpy_rng, generator) -> torch.Tensor:
         """Loss of some sequences at some times, mean over all."""
@@ -222,6 +222,25 @@ class Examples:
         return measure
 
 
+def log_frequencies(words: torch.Tensor, labels: torch.Tensor, number: int, species: int) -> torch.Tensor:
+    """Logarithms of how frequent each of `number` words is at each place, by label and for any: (species + 1, W, number).
+
+    words: (N, W). The place's neighbours count a quarter, and _PRIOR words with the frequencies of the whole sequence are added, which in
+    turn start from half a word of each: so none has probability 0.
+    """
+    counts = torch.zeros(species + 1, words.shape[1], number)
+    for label in range(species):
+        for place, column in enumerate(words[labels == label].T):
+            counts[label, place] = torch.bincount(column, minlength=number)
+    counts[species] = counts[:species].sum(dim=0)
+    whole = counts.sum(dim=1, keepdim=True) + 0.5
+    near = counts.clone()
+    near[:, 1:] += _NEIGHBOUR * counts[:, :-1]
+    near[:, :-1] += _NEIGHBOUR * counts[:, 1:]
+    near += _PRIOR * whole / whole.sum(dim=2, keepdim=True)
+    return torch.log(near / near.sum(dim=2, keepdim=True))
+
+
 def alpha_bar(scheduler: dict) -> npt.NDArray[np.float64]:
     """(T,): the share of the latent's variance that is left at each training time."""
     return np.cumprod(1 - schedule_of(scheduler).betas)
@@ -259,6 +278,8 @@ class LatentDiffusion:
         Noise is drawn for all N at once. InputError for labels that are none, a sampler that is none, and one that needs statistics.
         """
         labels = self._labels(labels)
+        if not len(labels):
+            return Drawn(np.empty((0, self.length), dtype=np.uint8), np.empty((0, self.length), dtype=np.float32))
         config = self.denoiser.scheduler_config
         noise = stream(seed, "latent diffusion").standard_normal((len(labels), *self.denoiser.shape), dtype=np.float32)
         done = 0
@@ -365,7 +386,7 @@ class LatentDiffusion:
                 missing = min(batch, len(x)) - len(part)
                 filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
                 parts.append(one(filled, torch.cat([told, told[-1:].expand(missing)]))[: len(part)])
-        return torch.cat(parts) if parts else one(x, labels)
+        return torch.cat(parts)
 
 
 def write_latent_diffusion(

@@ -27,21 +27,27 @@ class SequenceDenoiserOutput(BaseOutput):
 
 
 class _Block(nn.Module):
-    """A residual block over (B, 1, W, D); the condition scales and shifts its normalised input (FiLM, Perez et al. 2018)."""
+    """A residual block over (B, 1, W, D); the condition scales and shifts its normalised input (FiLM, Perez et al. 2018).
+
+    The mean over all places is part of the condition: what a sequence is made of as a whole is beyond the reach of a few convolutions.
+    """
 
     def __init__(self, width: int, kernel: int, dilation: int, dropout: float):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.whole = nn.Linear(width, width)
         self.film = nn.Linear(width, 2 * width)
         self.conv = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2 * dilation), dilation=(1, dilation))
         self.dropout = nn.Dropout(dropout)
         self.outer = nn.Linear(width, width)
-        for zero in (self.film.weight, self.film.bias, self.outer.weight, self.outer.bias):
-            nn.init.zeros_(zero)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
 
     def forward(self, hidden: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        inner = self.norm(hidden)
+        condition = functional.silu(condition + self.whole(inner.mean(dim=(1, 2))))
         scale, shift = self.film(condition)[:, None, None].chunk(2, dim=3)
-        inner = self.norm(hidden) * (1 + scale) + shift
+        inner = inner * (1 + scale) + shift
         inner = self.conv(inner.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return hidden + self.outer(self.dropout(functional.silu(inner)))
 
@@ -55,9 +61,10 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
     codewords, times:         of how many codewords every place of a clean x holds one, and T; 0 codewords when x is any number
 
     Where a clean x is made of codewords, the network names their probabilities and its sample, which is of x_0, is their mean ("score
-    interpolation", Dieleman et al. 2022); so it can be trained by cross-entropy. What a place's own x says of its codeword is known, a
-    normal density around each; that is added to the log-odds and given to the network as probabilities, so it has only the context to
-    learn. Two buffers must be filled by `know`: the codebook, and alpha-bar at the T times.
+    interpolation", Dieleman et al. 2022); so it can be trained by cross-entropy. Two things are known and need not be learnt. What a
+    place's own x says of its codeword is a normal density around each; and how frequent each is, at every place in every class, can be
+    counted. Their sum is where the log-odds start, and what the network is given beside x, so only the context is left to learn. `know`
+    tells it all that: the codebook and alpha-bar at the T times are buffers, the logarithms of the frequencies a parameter to start from.
 
     Without codewords the sample is what the last layer gives, in the prediction type it was trained for.
 
@@ -87,7 +94,7 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
         if kernel % 2 == 0 or not dilations or min(dilations) < 1 or codewords < 0 or times < 1 or not 0 <= dropout < 1:
             raise ValueError(f"kernel {kernel}, dilations {dilations}, {codewords} codewords, dropout {dropout}")
         self.inside = nn.Linear(in_channels, width)
-        self.place = nn.Parameter(0.3 * torch.randn(sample_size[1], width))
+        self.place = nn.Parameter(torch.randn(sample_size[1], width))
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(num_class_embeds, width) if num_class_embeds else None
         self.layers = nn.ModuleList(
@@ -99,15 +106,18 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.outside.bias)
         if codewords:
             self.word = nn.Linear(codewords, width, bias=False)
+            self.prior = nn.Parameter(torch.zeros(num_class_embeds or 1, sample_size[1], codewords))
             self.register_buffer("codebook", torch.zeros(codewords, in_channels))
             self.register_buffer("kept", torch.linspace(1, 0, times + 2)[1:-1])
         frequencies = torch.exp(-math.log(1e4) * torch.arange(_FREQUENCIES) / _FREQUENCIES)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def know(self, codebook: torch.Tensor, alpha_bar: npt.ArrayLike) -> None:
-        """Fill the buffers: codewords (K, C), and the share of x_0's variance in x at each of the T times."""
+    def know(self, codebook: torch.Tensor, alpha_bar: npt.ArrayLike, prior: torch.Tensor) -> None:
+        """Codewords (K, C); the share of x_0's variance in x at each of the T times; log frequencies (classes, W, K)."""
         self.codebook.copy_(codebook)
         self.kept.copy_(torch.as_tensor(np.asarray(alpha_bar)))
+        with torch.no_grad():
+            self.prior.copy_(prior)
 
     def _evidence(self, places: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Log density of x (B, 1, W, C) at each place around every codeword, but for a constant: (B, 1, W, K)."""
@@ -128,22 +138,25 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
         times = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).reshape(-1)
         angles = times[:, None] * self.frequencies
         condition = self.time(torch.cat([angles.sin(), angles.cos()], dim=1)).expand(len(sample), -1)
+        if class_labels is None:
+            last = max(0, (self.config.num_class_embeds or 1) - 1)
+            class_labels = torch.full((len(sample),), last, dtype=torch.int64, device=sample.device)
         if self.label is not None:
-            if class_labels is None:
-                last = self.label.num_embeddings - 1
-                class_labels = torch.full((len(sample),), last, dtype=torch.int64, device=sample.device)
             condition = condition + self.label(class_labels)
-        condition = functional.silu(condition)
         # channels last: what a CPU's convolutions are fast in
         places = sample.permute(0, 2, 3, 1)
         hidden = self.inside(places) + self.place
         if self.config.codewords:
-            evidence = self._evidence(places, times)
-            hidden = hidden + self.word(evidence.softmax(dim=-1))
+            # a product with one-hot rows: the gradient of indexing is slow
+            classes = functional.one_hot(class_labels, len(self.prior)).to(self.prior.dtype)
+            known = self._evidence(places, times) + (classes @ self.prior.flatten(1)).view(
+                len(sample), 1, *self.prior.shape[1:]
+            )
+            hidden = hidden + self.word(known.softmax(dim=-1))
         for block in self.layers:
             hidden = block(hidden, condition)
         found = self.outside(functional.silu(self.norm(hidden)))
-        return (found + evidence if self.config.codewords else found)[:, 0]
+        return (found + known if self.config.codewords else found)[:, 0]
 
     def forward(
         self,
