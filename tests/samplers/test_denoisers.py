@@ -9,6 +9,7 @@ import torch
 from peers import mend_torchvision
 
 from genovision.errors import InputError
+from genovision.samplers.catalogue import run, settings
 from genovision.samplers.denoisers import (
     Denoiser,
     build,
@@ -119,6 +120,36 @@ def test_diffusers_pipeline_loads_the_folder_and_gives_the_same_output(folder, t
     assert theirs.shape == (3, 8, 8) and theirs.decode(torch.zeros(1, 3, 8, 8)).shape == (1, 8, 8, 3)
 
 
+@pytest.mark.parametrize("kind", ["UNet2DModel", "SequenceDenoiser"])
+def test_a_sampler_sees_a_model_of_classes_with_the_label_that_means_any(tmp_path, kind):
+    config = {"in_channels": 4, "out_channels": 4, "num_class_embeds": 3}
+    if kind == "UNet2DModel":
+        config = unet_config((4, 8, 8), [8, 16], layers=1, groups=4) | config
+    else:
+        config |= {"sample_size": [1, 16], "width": 16, "blocks": 2}
+    written = build(config, 1, kind)
+    with torch.no_grad():
+        for parameter in written.parameters():  # the last layer of an untrained one is 0
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    facts = {"space": "latents", "any_label": 2}
+    write_denoiser(tmp_path, written, scheduler_config(), facts)
+    model = read_denoiser(tmp_path)
+    assert type(model.network).__name__ == kind
+    assert all(torch.equal(a, b) for a, b in zip(model.network.parameters(), written.parameters(), strict=True))
+    x = torch.randn(150, *model.shape)
+    labels = torch.arange(150) % 3
+    alone, told = model.denoise(x, 7.5), model.denoise(x, 7.5, labels)
+    assert alone.shape == told.shape == x.shape
+    torch.testing.assert_close(alone[labels == 2], told[labels == 2])
+    assert not torch.allclose(alone[labels == 0], told[labels == 0])
+    # the catalogue runs on it, at times between whole ones
+    found, used = run(settings("dpm++2m", 0)[0], model.denoise, x[:3], 4, model.scheduler_config)
+    assert found.shape == x[:3].shape and used == 4
+    (tmp_path / "denoiser.json").write_text(json.dumps(facts | {"any_label": 3}))
+    with pytest.raises(InputError, match="any_label 3 is none of the 3 classes"):
+        read_denoiser(tmp_path)
+
+
 def test_a_model_of_latents_has_no_decode(tmp_path):
     write_denoiser(
         tmp_path, network((5, 4, 16)), scheduler_config(prediction_type="v_prediction"), {"space": "latents"}
@@ -162,9 +193,10 @@ def test_a_missing_file_is_named(copy, name):
         (
             "unet/config.json",
             {"_class_name": "UNet2DConditionModel"},
-            "is of a UNet2DConditionModel; a UNet2DModel is needed",
+            "is of a UNet2DConditionModel; a UNet2DModel or a SequenceDenoiser is needed",
         ),
-        ("unet/config.json", {"num_class_embeds": 10}, "the model wants a class label"),
+        ("unet/config.json", {"num_class_embeds": 10}, "the model wants a class label, and denoiser.json names no any"),
+        ("denoiser.json", {"any_label": 2}, "any_label 2 is none of the 0 classes in unet/config.json"),
         ("unet/config.json", {"out_channels": 8}, "8 channels come out and 4 go in"),
         ("unet/config.json", {"time_embedding_type": "learned"}, "which needs positional"),
         ("unet/config.json", {"sample_size": None}, "sample_size is None"),

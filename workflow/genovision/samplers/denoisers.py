@@ -7,6 +7,9 @@
 A model of images sees values p / 127.5 - 1 and may work on squares of `patch` x `patch` pixels as channels (pixel unshuffle: a permutation,
 so errors are those of pixels). DDPMPipeline loads such a model too and shows its channels as they are; with `patch` 1 it shows the images.
 A pipeline of diffusers without denoiser.json is read as a model of pixels.
+
+The network is a UNet2DModel, or a SequenceDenoiser of ours for latents of sequences. One that is told a class says in denoiser.json which
+label means any (`any_label`); that is the one a sampler gets.
 """
 
 import json
@@ -31,6 +34,10 @@ SPACES = ("pixels", "latents")
 INDEX, FACTS = "model_index.json", "denoiser.json"
 CONFIG, SCHEDULER = "unet/config.json", "scheduler/scheduler_config.json"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+NETWORKS = {  # and the library whose class the index names
+    "UNet2DModel": "diffusers",
+    "SequenceDenoiser": "genovision.samplers.sequence_networks",
+}
 _PIPELINES = ("DDPMPipeline", "DDIMPipeline")
 _BATCH = 128  # on a CPU the activations of more images no longer fit its caches
 
@@ -58,10 +65,11 @@ def decode(x: torch.Tensor, patch: int = 1) -> npt.NDArray[np.uint8]:
 class Denoiser:
     """A model as samplers use it.
 
-    network:           called as network(x, t), with a result that has `.sample`, as the models of diffusers
+    network:           called as network(x, t), with a result that has `.sample`, as the models of diffusers; told classes, also with
+                       `class_labels` (N,)
     shape:             (C, H, W) of the space the sampler works in
     scheduler_config:  betas, training steps and prediction type, for `from_config` of any scheduler
-    facts:             `space`, `patch`, and whatever training left
+    facts:             `space`, `patch`, `any_label` where the network is told a class, and whatever training left
     """
 
     network: nn.Module
@@ -79,16 +87,25 @@ class Denoiser:
         return next(self.network.parameters()).device
 
     @torch.no_grad()
-    def denoise(self, x: torch.Tensor, t: torch.Tensor | float) -> torch.Tensor:
-        """The model's output (N, C, H, W) for x of that shape at training time t (0-dim or (N,), fractions count)."""
+    def denoise(
+        self, x: torch.Tensor, t: torch.Tensor | float, class_labels: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The model's output (N, C, H, W) for x of that shape at training time t (0-dim or (N,), fractions count).
+
+        class_labels: (N,) of a network that is told classes; without them, all have the label that means any
+        """
         # the models of diffusers cut a Python number down to a whole one, a tensor they leave as it is
         t = torch.as_tensor(t, dtype=torch.float32)
+        label = self.facts.get("any_label")
+        if class_labels is None and label is not None:
+            class_labels = torch.full((len(x),), label, dtype=torch.int64, device=x.device)
         if self.device.type != "cpu":
-            return self.network(x, t).sample
-        parts = [
-            self.network(part.contiguous(memory_format=torch.channels_last), t if t.ndim == 0 else t[at : at + _BATCH])
-            for at, part in zip(range(0, len(x), _BATCH), x.split(_BATCH), strict=True)
-        ]
+            return self.network(x, t, **({} if label is None else {"class_labels": class_labels})).sample
+        parts = []
+        for at, part in zip(range(0, len(x), _BATCH), x.split(_BATCH), strict=True):
+            told = {} if label is None else {"class_labels": class_labels[at : at + _BATCH]}
+            part = part.contiguous(memory_format=torch.channels_last)
+            parts.append(self.network(part, t if t.ndim == 0 else t[at : at + _BATCH], **told))
         return torch.cat([part.sample for part in parts]).contiguous()
 
     @property
@@ -159,13 +176,17 @@ def unet_config(
     }
 
 
-def build(config: dict, seed: int | None = None) -> nn.Module:
-    """A UNet2DModel of this configuration; its weights depend on `seed` alone, and drawing them leaves torch's generator as it was."""
-    from diffusers.models.unets.unet_2d import UNet2DModel
+def build(config: dict, seed: int | None = None, kind: str = "UNet2DModel") -> nn.Module:
+    """A network of this configuration, of one of NETWORKS; its weights depend on `seed` alone, and drawing them leaves torch's generator
+    as it was."""
+    if kind == "UNet2DModel":
+        from diffusers.models.unets.unet_2d import UNet2DModel as Network
+    else:
+        from genovision.samplers.sequence_networks import SequenceDenoiser as Network
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0 if seed is None else seed)
-        return UNet2DModel.from_config(config).to(memory_format=torch.channels_last)
+        return Network.from_config(config).to(memory_format=torch.channels_last)
 
 
 def scheduler_config(
@@ -185,9 +206,10 @@ def scheduler_config(
 
 
 def write_denoiser(folder: str | os.PathLike, network: nn.Module, scheduler: dict, facts: dict) -> None:
-    """Write a UNet2DModel; the index last, so that a folder with an index is whole.
+    """Write a network of NETWORKS; the index last, so that a folder with an index is whole.
 
-    scheduler: as of `scheduler_config`; facts: JSON, with `space` (pixels or latents) and, for pixels, `patch`.
+    scheduler: as of `scheduler_config`; facts: JSON, with `space` (pixels or latents), for pixels `patch`, and for a network that is
+    told a class `any_label`.
     """
     folder = Path(folder)
     version = network.config["_diffusers_version"] if "_diffusers_version" in network.config else _version()
@@ -196,7 +218,8 @@ def write_denoiser(folder: str | os.PathLike, network: nn.Module, scheduler: dic
     write_tensors(network.state_dict(), folder / WEIGHTS)
     _write(folder / SCHEDULER, scheduler | {"_diffusers_version": version})
     _write(folder / FACTS, facts | {"prediction_type": scheduler.get("prediction_type", "epsilon")})
-    parts = {"scheduler": ["diffusers", scheduler["_class_name"]], "unet": ["diffusers", type(network).__name__]}
+    kind = type(network).__name__
+    parts = {"scheduler": ["diffusers", scheduler["_class_name"]], "unet": [NETWORKS[kind], kind]}
     _write(folder / INDEX, parts | {"_class_name": "DDPMPipeline", "_diffusers_version": version})
 
 
@@ -204,12 +227,13 @@ def read_denoiser(folder: str | os.PathLike, device: torch.device | str = "cpu")
     """A denoiser in evaluation mode.
 
     InputError, in one sentence, for a missing or damaged file, pickled weights, weights of another architecture, a pipeline or network of
-    another class, a model that needs labels or predicts a variance too, and a prediction type that contradicts the scheduler's.
+    another class, a model that needs labels (none of which means any) or predicts a variance too, and a prediction type that contradicts
+    the scheduler's.
     """
     folder = Path(folder)
     index, config, scheduler = (_read(folder / name) for name in (INDEX, CONFIG, SCHEDULER))
     facts = _read(folder / FACTS) if (folder / FACTS).is_file() else {}
-    _check_classes(folder, index, config)
+    _check_classes(folder, index, config, facts)
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
         raise InputError(
@@ -225,23 +249,31 @@ def read_denoiser(folder: str | os.PathLike, device: torch.device | str = "cpu")
             f"{folder / WEIGHTS} is missing; save the weights as safetensors (pickled .bin files are not loaded)."
         )
     try:
-        network = build({key: value for key, value in config.items() if not key.startswith("_")})
+        kind = config["_class_name"]
+        network = build({key: value for key, value in config.items() if not key.startswith("_")}, kind=kind)
     except (TypeError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{folder / CONFIG} describes no UNet2DModel ({first}).") from error
+        raise InputError(f"{folder / CONFIG} describes no {kind} ({first}).") from error
     load_into(network, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
     return Denoiser(network.eval().requires_grad_(False).to(device), shape, scheduler, facts)
 
 
-def _check_classes(folder: Path, index: dict, config: dict) -> None:
+def _check_classes(folder: Path, index: dict, config: dict, facts: dict) -> None:
     if index.get("_class_name") not in _PIPELINES:
         raise InputError(
             f"{folder / INDEX} is of a {index.get('_class_name')}; a pipeline of one of {', '.join(_PIPELINES)} is needed."
         )
-    if config.get("_class_name") != "UNet2DModel":
-        raise InputError(f"{folder / CONFIG} is of a {config.get('_class_name')}; a UNet2DModel is needed.")
-    if config.get("num_class_embeds") is not None or config.get("class_embed_type") is not None:
-        raise InputError(f"{folder / CONFIG}: the model wants a class label; one without is needed.")
+    if config.get("_class_name") not in NETWORKS:
+        raise InputError(
+            f"{folder / CONFIG} is of a {config.get('_class_name')}; a {' or a '.join(NETWORKS)} is needed."
+        )
+    classes, label = config.get("num_class_embeds"), facts.get("any_label")
+    if config.get("class_embed_type") is not None or (classes is not None and label is None):
+        raise InputError(
+            f"{folder / CONFIG}: the model wants a class label, and {FACTS} names no any_label; one is needed."
+        )
+    if label is not None and not (isinstance(label, int) and isinstance(classes, int) and 0 <= label < classes):
+        raise InputError(f"{folder / FACTS}: any_label {label!r} is none of the {classes or 0} classes in {CONFIG}.")
     if config.get("in_channels", 3) != config.get("out_channels", 3):
         raise InputError(
             f"{folder / CONFIG}: {config.get('out_channels', 3)} channels come out and {config.get('in_channels', 3)} go in; "

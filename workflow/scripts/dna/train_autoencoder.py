@@ -1,0 +1,94 @@
+"""Train an autoencoder of DNA; an interrupted run goes on from its newest whole checkpoint and ends with the same weights."""
+
+import argparse
+import math
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from genovision import checkpoints
+from genovision.dna.autoencoders import ARCHITECTURES, SHORT, Examples, build, statistics, write_autoencoder
+from genovision.dna.examples import read_examples
+from genovision.errors import InputError
+from genovision.tables import write_table
+from genovision.training import Recipe, train, write_curve
+
+# what the desk takes, by architecture; a patch's network is so small that it sees many sequences in seconds
+DEFAULTS = {
+    "patch": {"steps": 600, "batch": 64, "learning_rate": 5e-3, "kl_weight": 0.02},
+    "conv": {"steps": 600, "batch": 32, "learning_rate": 3e-3, "kl_weight": 1e-6},
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--sequences", required=True, metavar="NPZ", help="codes, species and fold of encode_promoters")
+    p.add_argument("--architecture", default="patch", choices=ARCHITECTURES, help="default patch")
+    p.add_argument("--patch", type=int, default=4, metavar="BASES", help="of the patch architecture (default 4)")
+    p.add_argument("--channels", type=int, default=8, metavar="C", help="of the patch architecture (default 8)")
+    p.add_argument("--pools", type=int, metavar="N", help="of conv (default 2; 4 for sequences of 2048 and more)")
+    p.add_argument("--width", type=int, metavar="W", help="patch: hidden (default 128); conv: columns of the picture")
+    p.add_argument("--steps", type=int, metavar="N", help="of training (default 600)")
+    p.add_argument("--batch", type=int, metavar="B", help="sequences per step (default 64, conv 32)")
+    p.add_argument("--learning-rate", type=float, metavar="X", help="the highest one (default 5e-3, conv 3e-3)")
+    p.add_argument("--kl-weight", type=float, metavar="X", help="of the divergence (default 0.02, conv 1e-6)")
+    p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
+    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
+    p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and stats.tsv")
+    return p
+
+
+def options_of(args: argparse.Namespace, length: int) -> dict:
+    """Sizes of the network."""
+    if args.architecture == "patch":
+        return {"length": length, "patch": args.patch, "channels": args.channels, "width": args.width or 128}
+    short = SHORT if length < 2048 else {"pools": 4, "width": 128}
+    return {"length": length, "pools": args.pools or short["pools"], "width": args.width or short["width"]}
+
+
+def main(args: argparse.Namespace) -> None:
+    chosen = {key: getattr(args, key) for key in DEFAULTS[args.architecture] if getattr(args, key) is not None}
+    chosen = DEFAULTS[args.architecture] | chosen
+    kl_weight = chosen.pop("kl_weight")
+    if not kl_weight >= 0 or args.threads < 1 or args.save_every < 1:
+        raise InputError(
+            f"--kl-weight {kl_weight} >= 0, --threads {args.threads} >= 1 and --save-every {args.save_every} >= 1 are needed."
+        )
+    recipe = Recipe(**chosen, average=args.average, seed=args.seed)
+    torch.set_num_threads(args.threads)
+    sequences = read_examples(args.sequences)
+    codes, _ = sequences.of("train")
+    held_out, _ = sequences.of("validation")
+    options = options_of(args, sequences.length)
+    network = build(args.architecture, args.seed, **options)
+    examples = Examples(codes, batch=recipe.batch, seed=args.seed, kl_weight=kl_weight)
+    facts = {"recipe": recipe.to_json(), "kl_weight": kl_weight, "options": options}
+    folder = Path(args.out)
+    trained = train(
+        network,
+        examples.loss,
+        recipe,
+        lambda network: statistics(network, held_out).accuracy_mean,
+        folder / "checkpoints",
+        checkpoints.fingerprint(network, facts, codes, held_out),
+        save_every=args.save_every,
+    )
+    last = trained.curve[-1]
+    if not math.isfinite(last.loss):
+        raise InputError(
+            f"the autoencoder diverged at step {last.step} (loss {last.loss}); lower --learning-rate {recipe.learning_rate}."
+        )
+    found = statistics(trained.network, held_out)
+    write_curve(trained.curve, folder / "curve.tsv", "held_out")
+    row = {"fold": "validation", "sequences": len(held_out)} | found._asdict()
+    write_table(pd.DataFrame([row]), folder / "stats.tsv")
+    facts |= {"species": list(sequences.names), "length": sequences.length, "training_sequences": len(codes)}
+    facts |= {"steps": last.step, "seed": args.seed, "loss": last.loss, "held_out": found.accuracy_mean}
+    write_autoencoder(folder, trained.network, facts | {"statistics": found._asdict()})
+    checkpoints.clear(folder / "checkpoints")
+    print(
+        f"autoencoder: {found.accuracy_mean:.2%} of held-out bases come back from the mean, {found.accuracy_sample:.2%} from a sample"
+    )

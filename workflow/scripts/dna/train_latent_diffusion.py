@@ -1,0 +1,127 @@
+"""Train latent diffusion of DNA; an interrupted run goes on from its newest whole checkpoint and ends with the same weights."""
+
+import argparse
+import math
+from pathlib import Path
+
+import torch
+
+from genovision import checkpoints
+from genovision.dna.autoencoders import check_length, read_autoencoder
+from genovision.dna.examples import read_examples
+from genovision.dna.latent_diffusion import (
+    BETAS,
+    LOSSES,
+    Examples,
+    network_for,
+    no_scale,
+    noise_config,
+    scale_of,
+    write_latent_diffusion,
+)
+from genovision.errors import InputError
+from genovision.training import Recipe, train, write_curve
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--sequences", required=True, metavar="NPZ", help="codes, species and fold of encode_promoters")
+    p.add_argument(
+        "--autoencoder", required=True, metavar="FOLDER", help="of train_autoencoder; the model keeps a copy"
+    )
+    p.add_argument("--denoiser", default="sequence", choices=("sequence", "unet"), help="default sequence")
+    p.add_argument("--loss", default="codewords", choices=LOSSES, help="what is predicted (default codewords)")
+    p.add_argument("--betas", default="angular", choices=BETAS, help="of the noise (default angular)")
+    p.add_argument("--unscaled", action="store_true", help="take the latents as they are, as the authors do")
+    p.add_argument("--width", type=int, default=96, metavar="W", help="of the sequence denoiser (default 96)")
+    p.add_argument("--blocks", type=int, default=6, metavar="N", help="of the sequence denoiser (default 6)")
+    p.add_argument("--kernel", type=int, default=3, metavar="K", help="of the sequence denoiser, odd (default 3)")
+    p.add_argument("--dropout", type=float, default=0.0, metavar="X", help="in the denoiser (default 0)")
+    p.add_argument(
+        "--channels", type=int, nargs="+", default=[64, 96, 128], metavar="C", help="of the unet's levels (64 96 128)"
+    )
+    p.add_argument("--layers", type=int, default=1, metavar="N", help="of each level of the unet (default 1)")
+    p.add_argument("--attention", type=int, nargs="*", default=[], metavar="SIZE", help="unet's levels with attention")
+    p.add_argument("--steps", type=int, default=3000, metavar="N", help="of training (default 3000)")
+    p.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
+    p.add_argument("--learning-rate", type=float, default=3e-3, metavar="X", help="the highest one (default 3e-3)")
+    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
+    p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
+    p.add_argument("--unconditional", type=float, default=0.1, metavar="SHARE", help="trained without a species")
+    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
+    p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json and curve.tsv")
+    return p
+
+
+def options_of(args: argparse.Namespace) -> dict:
+    """Of the network."""
+    if args.denoiser == "unet":
+        groups = math.gcd(32, *args.channels)
+        options = {"channels": args.channels, "layers": args.layers, "attention": args.attention}
+        return options | {"groups": groups, "dropout": args.dropout}
+    names = ("width", "blocks", "kernel", "dropout")
+    return {name: getattr(args, name) for name in names} | {"codewords": args.loss == "codewords"}
+
+
+def main(args: argparse.Namespace) -> None:
+    for name in ("threads", "save_every"):
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
+    if not 0 <= args.unconditional < 1:
+        raise InputError(f"--unconditional {args.unconditional} must lie in [0, 1).")
+    if args.loss == "codewords" and args.denoiser != "sequence":
+        raise InputError(f"--loss codewords needs --denoiser sequence; a unet predicts one of {', '.join(LOSSES[:3])}.")
+    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed)
+    torch.set_num_threads(args.threads)
+    sequences = read_examples(args.sequences)
+    codes, labels = sequences.of("train")
+    autoencoder, own = read_autoencoder(args.autoencoder)
+    check_length(autoencoder, sequences.length, args.sequences)
+    if own["species"] != list(sequences.names):
+        raise InputError(
+            f"{args.autoencoder} was trained on {', '.join(own['species'])}, {args.sequences} holds {', '.join(sequences.names)}."
+        )
+    species = len(sequences.names)
+    options = options_of(args)
+    network = network_for(autoencoder, species, kind=args.denoiser, seed=args.seed, **options)
+    scheduler = noise_config(args.betas, "sample" if args.loss == "codewords" else args.loss)
+    scale = no_scale(autoencoder.shape[0]) if args.unscaled else scale_of(autoencoder, codes)
+    examples = Examples(
+        codes,
+        labels,
+        autoencoder,
+        scale,
+        scheduler,
+        species=species,
+        batch=recipe.batch,
+        seed=args.seed,
+        unconditional=args.unconditional,
+    )
+    if args.loss == "codewords":
+        examples.know(network)
+    facts = {"recipe": recipe.to_json(), "denoiser": args.denoiser, "loss_of": args.loss, "betas": args.betas}
+    facts |= {"options": options, "unconditional": args.unconditional, "scaled": not args.unscaled}
+    folder = Path(args.out)
+    weights = [tensor.numpy() for tensor in autoencoder.state_dict().values()]
+    trained = train(
+        network,
+        examples.loss,
+        recipe,
+        examples.held_out(*sequences.of("validation")),
+        folder / "checkpoints",
+        checkpoints.fingerprint(network, facts, codes, labels, *weights),
+        save_every=args.save_every,
+    )
+    last = trained.curve[-1]
+    if not math.isfinite(last.loss):
+        raise InputError(
+            f"latent diffusion diverged at step {last.step} (loss {last.loss}); lower --learning-rate {recipe.learning_rate}."
+        )
+    write_curve(trained.curve, folder / "curve.tsv", "held_out")
+    facts |= {"species": list(sequences.names), "length": sequences.length, "training_sequences": len(codes)}
+    facts |= {"steps": last.step, "seed": args.seed, "loss": last.loss, "held_out": last.measured}
+    write_latent_diffusion(folder, trained.network, scheduler, scale, (autoencoder, own), facts)
+    checkpoints.clear(folder / "checkpoints")
+    print(f"latent diffusion: loss {last.loss:.4f}, held-out {last.measured:.4f} after {last.step} steps")
