@@ -252,10 +252,40 @@ def score_options(world, files):
     )
 
 
+def grid_factors():
+    """The designed experiment on latent models: name -> autoencoder, prediction, betas, width, seed. Only patches have codewords."""
+    grid, known = config["dna"]["grid"], config["dna"]["autoencoders"]
+    return {
+        f"grid_{autoencoder}_{prediction}_{betas}_{width}_{seed}": (autoencoder, prediction, betas, width, seed)
+        for autoencoder, widths in grid.get("steps", {}).items()
+        for prediction in grid["predictions"]
+        if prediction != "codewords" or known[autoencoder]["architecture"] == "patch"
+        for betas in grid["betas"]
+        for width in widths
+        for seed in range(grid["seeds"])
+    }
+
+
+def grid_members():
+    """The same as generators."""
+    members = {}
+    for name, (autoencoder, prediction, betas, width, seed) in grid_factors().items():
+        wide = int(width)
+        size = {"width": wide}
+        if config["dna"]["autoencoders"][autoencoder]["architecture"] == "conv":
+            size = {"denoiser": "unet", "channels": [wide // 2, wide * 3 // 4, wide]}
+        steps = {"steps": config["dna"]["grid"]["steps"][autoencoder][width], "batch": config["dna"]["grid"]["batch"]}
+        rest = {"kind": "latent", "autoencoder": autoencoder, "sampling": {}, "gpu": 0, "seed": seed}
+        members[name] = rest | size | steps | {"prediction": prediction, "betas": betas}
+    return members
+
+
 def model_options(entry):
     """Options of the command that trains a DNA model, for its entry in the configuration."""
-    elsewhere = ("sampling", "autoencoder", "gpu", "seed")
-    return options({key: value for key, value in entry.items() if key not in elsewhere})
+    elsewhere = ["sampling", "autoencoder", "gpu", "seed", "unscaled"]
+    elsewhere += ["kind"] if entry.get("kind") == "latent" else []
+    found = options({key: value for key, value in entry.items() if key not in elsewhere})
+    return f"{found} --unscaled" if entry.get("unscaled") else found
 
 
 def model_files(folder):

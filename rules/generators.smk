@@ -7,7 +7,10 @@
 LEARNED = config["dna"]["species"]  # species of the generators, in label order
 AUTOENCODERS = config["dna"]["autoencoders"]
 GENERATORS = {name: entry for name, entry in config["dna"]["generators"].items() if entry}
+MADE = list(GENERATORS)  # sets that models made
+GENERATORS |= grid_members()  # of the designed experiment, trained and sampled by the same rules
 REFINEMENTS = {name: entry for name, entry in config["dna"]["refinements"].items() if entry}
+GRID = grid_factors()  # name -> autoencoder, prediction, betas, width, seed
 KINDS = {
     kind: [name for name, entry in GENERATORS.items() if entry["kind"] in kinds]
     for kind, kinds in {
@@ -17,14 +20,14 @@ KINDS = {
     }.items()
 }
 USED_AUTOENCODERS = sorted(
-    {config["dna"]["fred"], *(GENERATORS[name]["autoencoder"] for name in KINDS["latent"])}
+    {config["dna"]["fred"], *(GENERATORS[name]["autoencoder"] for name in MADE if name in KINDS["latent"])}
 )
 DNA_MODELS = [  # name and folder of what is trained
     *[(name, f"results/dna/autoencoders/{name}") for name in USED_AUTOENCODERS],
-    *[(name, f"results/dna/generators/{name}") for name in GENERATORS],
+    *[(name, f"results/dna/generators/{name}") for name in MADE],
     ("embedding", "results/dna/embedding"),
 ]
-MADE = [*GENERATORS, *REFINEMENTS]  # sets that models made
+MADE += REFINEMENTS
 JUDGED = ["test", *(name for name in config["dna"]["sets"] if name != "annotation"), *MADE]
 ENSEMBLE = config["dna"]["ensemble"]
 PAIR = config["dna"]["sweep"]["pair"]  # the diffusion and the autoregressive model that the sweep refines with each other
@@ -736,3 +739,73 @@ rule plot_dna_uncertainty:
         "Drawing the uncertainty of sequences"
     shell:
         "python {params.repo:q}/workflow dna/plot_dna_uncertainty --detection {input:q} --title {params.title:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule measure_latent_grid:
+    input:
+        data="results/dna/sequences.npz",
+        samples=expand("results/dna/samples/{latent}.npz", latent=GRID),
+        embedding=model_files("results/dna/embedding"),
+        autoencoder=model_files(FRED),
+    output:
+        "results/dna/grid/table.tsv",
+    log:
+        "logs/measure_latent_grid.log",
+    benchmark:
+        "benchmarks/measure_latent_grid.jsonl"
+    conda:
+        "../envs/sample.yaml"
+    threads: config["dna"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        repo=REPO,
+        code=code("dna/measure_latent_grid"),
+        runs=lambda wildcards, input: repeated(
+            "run", [(*factors, path) for factors, path in zip(GRID.values(), input.samples, strict=True)]
+        ),
+        autoencoder=FRED,
+        components=lookup(dpath="dna/components", within=config),
+        number=lookup(dpath="dna/sweep/number", within=config),
+        replicates=lookup(dpath="dna/sweep/replicates", within=config),
+        threads=lookup(dpath="dna/threads", within=config),
+        seed=lookup(dpath="seed", within=config),
+    message:
+        "Measuring the grid of latent diffusion models on the validation fold"
+    shell:
+        "python {params.repo:q}/workflow dna/measure_latent_grid --data {input.data:q} {params.runs} --embedding results/dna/embedding"
+        " --autoencoder {params.autoencoder:q} --components {params.components} --number {params.number} --replicates {params.replicates}"
+        " --threads {params.threads} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
+
+
+rule plot_latent_grid:
+    input:
+        "results/dna/grid/table.tsv",
+    output:
+        "results/dna/grid/effects.svg",
+    log:
+        "logs/plot_latent_grid.log",
+    benchmark:
+        "benchmarks/plot_latent_grid.jsonl"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        repo=REPO,
+        code=code("dna/plot_latent_grid"),
+    message:
+        "Drawing the grid of latent diffusion models"
+    shell:
+        "python {params.repo:q}/workflow dna/plot_latent_grid --grid {input:q} --title 'Latent diffusion: a grid at equal processor time, against the validation fold'"
+        " --out {output:q} > {log:q} 2>&1"
+
+
+rule latent_grid:
+    input:
+        "results/dna/grid/table.tsv",
+        "results/dna/grid/effects.svg",
+    localrule: True

@@ -123,5 +123,5 @@ def _check_codes(path, name: str, codes) -> None:
 def _check_species(path, species, names) -> None:
     if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) < len(names):
         raise InputError(f"{path}: names must be different strings.")
-    if species.ndim != 1 or species.size and not 0 <= species.min() <= species.max() < len(names):
+    if species.ndim != 1 or (species.size and not 0 <= species.min() <= species.max() < len(names)):
         raise InputError(f"{path}: species must be numbers from 0 to {len(names) - 1}, one per sequence.")

@@ -47,9 +47,9 @@ def tidy(tables: Sequence[pd.DataFrame], origins: pd.DataFrame, floor: str) -> p
 
 
 def mean_over_species(table: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
-    """The table's measures averaged over species, with intervals from the evidence's replicates: columns set, motif, metric, value, low, high, floor.
+    """The table's measures averaged over species, with intervals from the evidence's replicates.
 
-    Only metrics with replicates in every species of the set.
+    Columns set, motif, metric, value, low, high, floor. Only metrics with replicates in every species of the set.
     """
     rows = []
     labels = evidence["metric"].str.partition(":")

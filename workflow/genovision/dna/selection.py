@@ -79,7 +79,9 @@ class Validation:
             weights = self._weights(f"set {label}", size), self._weights(f"real {label}", size)
             for metric in ("fred", "p_fid"):
                 found[metric].append(frechet(one[metric], real[metric], weights))
-            spectra = (composition.spectrum(side["codes"], KMER, w) for side, w in zip((one, real), weights, strict=True))
+            spectra = (
+                composition.spectrum(side["codes"], KMER, w) for side, w in zip((one, real), weights, strict=True)
+            )
             found["js6"].append(composition.jensen_shannon(*spectra))
             both = (100 * w @ side["motif"] / size for side, w in zip((one, real), weights, strict=True))
             found["cor:TATA-box"].append(curves.cor_m(*both))

@@ -1,4 +1,4 @@
-"""Put the measures of all sets, real, floors, generated and refined, into one tidy table; evidence for the ledger; conditions of Absorb & Escape."""
+"""Join the measures of all sets, real, generated and refined, into one tidy table; evidence for the ledger; conditions of A&E."""
 
 import argparse
 import json
