@@ -121,13 +121,14 @@ def _contradiction(config: dict) -> str | None:
         return (
             f"config key dna.length: {config['dna']['length']} is not one of promoters.lengths, {promoters['lengths']}."
         )
-    if asked := [system for system in ("discdiff", "absorb_escape") if system in config["systems"]]:
-        if sentence := _ungenerated(config["dna"], promoters["species"], list(known), asked[0]):
-            return sentence
+    asked = {"discdiff", "absorb_escape"} & set(config["systems"])
+    sentence = _ungenerated(config["dna"], promoters["species"], list(known)) if asked else None
+    if sentence:
+        return sentence
     return _contradiction_of_images(config["text_to_image"], "punc" in config["systems"])
 
 
-def _ungenerated(dna: dict, species: list[str], genomes: list[str], system: str) -> str | None:
+def _ungenerated(dna: dict, species: list[str], genomes: list[str]) -> str | None:
     """What generators of promoters name that is not there."""
     generators = {name: entry for name, entry in dna["generators"].items() if entry}
     refinements = {name: entry for name, entry in dna["refinements"].items() if entry}
@@ -169,7 +170,7 @@ def _ungenerated(dna: dict, species: list[str], genomes: list[str], system: str)
     for key in ("detected", "pictured"):
         if unknown := [name for name in dna[key] if name not in [*floors, *made] or name == "annotation"]:
             return f"config key dna.{key}: there is no set {unknown[0]}; there is {', '.join([*floors, *made])}."
-    return f"config key dna.generators: {system} needs discdiff." if "discdiff" not in generators else None
+    return "config key dna.generators: the systems discdiff and absorb_escape need a generator called discdiff." if "discdiff" not in generators else None
 
 
 def _contradiction_of_images(told: dict, asked: bool) -> str | None:
