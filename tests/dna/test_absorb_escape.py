@@ -250,10 +250,17 @@ def test_rows_do_not_depend_on_each_other():
     assert np.array_equal(again[0], again[1]) and not np.array_equal(again[0], again[2])
 
 
-def test_the_input_stays_as_it_is():
-    tokens = np.zeros((2, 5), np.uint8)
-    absorb_escape(tokens, np.zeros((2, 5)), Chain())
-    assert not tokens.any()
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_input_stays_as_it_is(rows, dtype):
+    tokens, edited = np.zeros((rows, 50), dtype), np.ones((rows, 50), dtype=bool)
+    for found in (
+        absorb_escape(tokens, np.zeros((rows, 50)), Chain())[0],
+        random_refill(tokens, edited, Chain())[0],
+        random_letters(tokens, edited, 0, np.full((3, 50), 2))[0],
+    ):
+        assert found.any() and found.dtype == dtype
+        assert not tokens.any() and edited.all()
 
 
 def test_torch_probabilities_and_tokens_are_taken():

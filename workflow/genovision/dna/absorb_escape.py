@@ -83,7 +83,7 @@ def absorb_escape(
     uniforms = _uniforms(uniforms, codes.shape, seed, "absorb and escape")
     # positions first, so that what a step reads and writes lies together
     below, limits, draws = (np.ascontiguousarray(array.T) for array in (confidence < threshold, confidence, uniforms))
-    written, edited = np.ascontiguousarray(codes.T, dtype=np.int64), np.zeros((length, rows), dtype=bool)
+    written, edited = np.array(codes.T, dtype=np.int64, order="C"), np.zeros((length, rows), dtype=bool)
     # behind the last position that absorbs, only a run can need the model
     columns = np.flatnonzero(below.any(axis=1))
     last = columns[-1] if columns.size else -1

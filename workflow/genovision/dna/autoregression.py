@@ -35,7 +35,6 @@ from genovision.training import Point, draws, write_curve
 CONFIG, WEIGHTS, FACTS = "config.json", "diffusion_pytorch_model.safetensors", "dna.json"
 KIND = "autoregression"
 _BATCH = 256  # sequences at a time
-_INSIDE = 1.0  # spread of what goes in, per part
 
 
 class _Autoregression(ModelMixin, ConfigMixin):
@@ -50,7 +49,7 @@ class _Autoregression(ModelMixin, ConfigMixin):
             raise InputError(
                 f"length {length} >= 1, context {context} in 1 to 8, dropout {dropout} in [0, 1) are needed."
             )
-        self.context, self.inside = context, inside
+        self.context = context
         labels, words = len(names) + 1, (4 ** (context + 1) - 1) // 3
         self.token = nn.Embedding(4 + labels, inside)
         self.word = nn.Embedding(words, inside)
@@ -61,7 +60,7 @@ class _Autoregression(ModelMixin, ConfigMixin):
         self.place_readout = nn.Parameter(torch.zeros(length, outside, 4))
         self.drop = nn.Dropout(dropout)
         for table in (self.token, self.word, self.place):
-            nn.init.normal_(table.weight, std=_INSIDE * inside**-0.5)
+            nn.init.normal_(table.weight, std=inside**-0.5)
         for zero in (self.chain.weight, self.composition.weight, self.readout.weight, self.readout.bias):
             nn.init.zeros_(zero)
 

@@ -31,10 +31,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--heads", type=int, default=4, metavar="N", help="of a transformer (default 4)")
     p.add_argument("--inside", type=int, default=64, metavar="W", help="inputs of a recurrent network (default 64)")
     p.add_argument("--context", type=int, default=6, metavar="K", help="bases of a word (default 6)")
-    p.add_argument("--dropout", type=float, default=0.0, metavar="SHARE", help="default 0")
-    p.add_argument("--steps", type=int, default=600, metavar="N", help="of training (default 600)")
+    p.add_argument("--dropout", type=float, default=0.1, metavar="SHARE", help="default 0.1")
+    p.add_argument("--steps", type=int, default=450, metavar="N", help="of training (default 450)")
     p.add_argument("--batch", type=int, default=64, metavar="B", help="sequences per step (default 64)")
-    p.add_argument("--learning-rate", type=float, default=3e-3, metavar="X", help="the highest one (default 3e-3)")
+    p.add_argument("--learning-rate", type=float, default=4e-3, metavar="X", help="the highest one (default 4e-3)")
     p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
     p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
     p.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without species")
@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
     batches = Batches(codes, labels, batch=args.batch, seed=args.seed, unlabelled=args.unlabelled)
     held_out = examples.of("validation")
     chosen = np.linspace(0, len(held_out[0]) - 1, min(_HELD_OUT, len(held_out[0]))).astype(np.int64)
-    facts = {"recipe": recipe.to_json(), "unlabelled": args.unlabelled, "kind_of_network": args.kind, "sizes": sizes}
+    facts = {"recipe": recipe.to_json(), "unlabelled": args.unlabelled, "network": args.kind, "sizes": sizes}
     folder = Path(args.out)
     trained = train(
         network,
