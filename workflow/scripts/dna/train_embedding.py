@@ -1,4 +1,4 @@
-"""Train the network whose features are P-FID's; an interrupted run goes on from its newest whole checkpoint and ends with the same weights."""
+"""Train the network whose features are P-FID's; an interrupted run goes on from its newest whole checkpoint."""
 
 import argparse
 import math
@@ -41,9 +41,7 @@ def main(args: argparse.Namespace) -> None:
     examples = read_examples(args.data)
     codes, classes = labelled(examples, "train", args.seed, args.copies)
     held_out = {fold: labelled(examples, fold, args.seed) for fold in ("validation", "test")}
-    network = build(
-        examples.names, args.seed, length=examples.length, width=args.width, features=args.features
-    )
+    network = build(examples.names, args.seed, length=examples.length, width=args.width, features=args.features)
 
     def accuracies(network, fold: str) -> dict[str, float]:
         found, known = held_out[fold]
