@@ -138,7 +138,7 @@ def files(folder):
 def test_a_killed_run_ends_with_the_same_bytes(command, sequences, tmp_path, monkeypatch, options):
     from genovision import training
 
-    options = ("--architecture", *options, "--sequences", sequences, "--batch", 8, "--save-every", 3)
+    options = ("--architecture", *options, "--data", sequences, "--batch", 8, "--save-every", 3)
     assert command("dna/train_autoencoder", *options, "--out", tmp_path / "whole")[0] == 0
     step = training._step
 
@@ -160,7 +160,7 @@ def test_a_killed_run_ends_with_the_same_bytes(command, sequences, tmp_path, mon
     assert facts["kind"] == "autoencoder" and facts["bits_per_base"] is None and facts["seed"] == 0
     assert facts["parameters"] == sum(p.numel() for p in network.parameters())
     assert facts["held_out"] == facts["statistics"]["accuracy_mean"]
-    table = pd.read_csv(tmp_path / "whole" / "stats.tsv", sep="\t").iloc[0]
+    table = pd.read_csv(tmp_path / "whole" / "statistics.tsv", sep="\t").iloc[0]
     wanted = statistics(network, codes(60)[20:40])
     assert table["fold"] == "validation" and table["sequences"] == 20
     assert table["accuracy_mean"] == pytest.approx(wanted.accuracy_mean)
@@ -169,7 +169,7 @@ def test_a_killed_run_ends_with_the_same_bytes(command, sequences, tmp_path, mon
 
 
 def test_patches_of_random_bases_come_back_after_a_short_training(command, sequences, tmp_path):
-    options = ("--sequences", sequences, "--steps", 150, "--batch", 16)
+    options = ("--data", sequences, "--steps", 150, "--batch", 16)
     assert command("dna/train_autoencoder", *options, "--out", tmp_path / "model")[0] == 0
     network, facts = read_autoencoder(tmp_path / "model")
     assert facts["held_out"] > 0.99
@@ -228,12 +228,12 @@ def test_what_does_not_fit_is_told_in_one_sentence(tmp_path, file, change, messa
         (("--steps", 0), "steps 0 >= 1"),
         (("--kl-weight", -1), "--kl-weight -1.0 >= 0"),
         (("--threads", 0), "--threads 0 >= 1"),
-        (("--sequences", "nowhere.npz"), "nowhere.npz"),
+        (("--data", "nowhere.npz"), "nowhere.npz"),
         (("--learning-rate", 1e30, "--steps", 20), "the autoencoder diverged at step"),
     ],
 )
 def test_the_command_says_what_is_wrong_and_writes_nothing(command, sequences, tmp_path, options, message):
-    given = ("--sequences", sequences, "--batch", 8, *options, "--out", tmp_path / "model")
+    given = ("--data", sequences, "--batch", 8, *options, "--out", tmp_path / "model")
     code, err = command("dna/train_autoencoder", *given)
     assert code == 2 and message in err
     assert not (tmp_path / "model" / "dna.json").exists()

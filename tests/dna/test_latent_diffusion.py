@@ -76,7 +76,7 @@ def material(tmp_path_factory):
 
 
 def options(material, autoencoder="patch", *more):
-    given = ("--sequences", material / "s.npz", "--autoencoder", material / autoencoder, "--batch", 16)
+    given = ("--data", material / "s.npz", "--autoencoder", material / autoencoder, "--batch", 16)
     small = ("--width", 32, "--blocks", 3, "--steps", 6)
     return (*given, *small, *more)
 
@@ -306,12 +306,12 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-UNET = ("--denoiser", "unet", "--loss", "epsilon", "--betas", "linear", "--channels", 8, 16)
+UNET = ("--denoiser", "unet", "--prediction", "epsilon", "--betas", "linear", "--channels", 8, 16)
 
 
 @pytest.mark.parametrize(
     ("autoencoder", "more"),
-    [("patch", ("--dropout", 0.1)), ("patch", ("--loss", "v_prediction", "--unscaled")), ("conv", UNET)],
+    [("patch", ("--dropout", 0.1)), ("patch", ("--prediction", "v_prediction", "--unscaled")), ("conv", UNET)],
 )
 def test_a_killed_run_ends_with_the_same_bytes(command, material, tmp_path, monkeypatch, autoencoder, more):
     from genovision import training
@@ -370,11 +370,11 @@ def test_what_does_not_fit_is_told_in_one_sentence(trained, tmp_path, file, chan
 @pytest.mark.parametrize(
     ("autoencoder", "more", "message"),
     [
-        ("patch", ("--denoiser", "unet"), "--loss codewords needs --denoiser sequence"),
+        ("patch", ("--denoiser", "unet"), "--prediction codewords needs --denoiser sequence"),
         ("conv", (), "codewords need the denoiser sequence, and an autoencoder of patches"),
-        ("conv", ("--loss", "epsilon"), "latents of 4 x 4 x 4 are no sequence of places; take the denoiser unet"),
+        ("conv", ("--prediction", "epsilon"), "latents of 4 x 4 x 4 are no sequence of places; take the denoiser unet"),
         ("patch", ("--kernel", 4), "there is no denoiser of this kind: kernel 4"),
-        ("patch", ("--unconditional", 1), "--unconditional 1.0 must lie in"),
+        ("patch", ("--unlabelled", 1), "--unlabelled 1.0 must lie in"),
         ("patch", ("--threads", 0), "--threads 0 must be 1 or more"),
         ("patch", ("--learning-rate", 1e30, "--steps", 20), "latent diffusion diverged at step"),
         ("nowhere", (), "is no folder of a trained autoencoder model"),
@@ -397,6 +397,6 @@ def test_sequences_of_other_species_or_another_length_are_refused(command, mater
         ("length", Sequences(found[:, :16].copy(), species, fold, NAMES), "of 16 bases and the autoencoder reads 32"),
     ):
         write_examples(tmp_path / f"{name}.npz", sequences)
-        given = ("--sequences", tmp_path / f"{name}.npz", "--autoencoder", material / "patch", "--steps", 2)
+        given = ("--data", tmp_path / f"{name}.npz", "--autoencoder", material / "patch", "--steps", 2)
         code, err = command("dna/train_latent_diffusion", *given, "--out", tmp_path / "model")
         assert code == 2 and message in err

@@ -23,7 +23,7 @@ DEFAULTS = {
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--sequences", required=True, metavar="NPZ", help="codes, species and fold of encode_promoters")
+    p.add_argument("--data", required=True, metavar="NPZ", help="codes, species and fold of encode_promoters")
     p.add_argument("--architecture", default="patch", choices=ARCHITECTURES, help="default patch")
     p.add_argument("--patch", type=int, default=4, metavar="BASES", help="of the patch architecture (default 4)")
     p.add_argument("--channels", type=int, default=8, metavar="C", help="of the patch architecture (default 8)")
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
-    p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and stats.tsv")
+    p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and statistics.tsv")
     return p
 
 
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
         )
     recipe = Recipe(**chosen, average=args.average, seed=args.seed)
     torch.set_num_threads(args.threads)
-    sequences = read_examples(args.sequences)
+    sequences = read_examples(args.data)
     codes, _ = sequences.of("train")
     held_out, _ = sequences.of("validation")
     options = options_of(args, sequences.length)
@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
     found = statistics(trained.network, held_out)
     write_curve(trained.curve, folder / "curve.tsv", "held_out")
     row = {"fold": "validation", "sequences": len(held_out)} | found._asdict()
-    write_table(pd.DataFrame([row]), folder / "stats.tsv")
+    write_table(pd.DataFrame([row]), folder / "statistics.tsv")
     facts |= {"species": list(sequences.names), "length": sequences.length, "training_sequences": len(codes)}
     facts |= {"steps": last.step, "seed": args.seed, "loss": last.loss, "held_out": found.accuracy_mean}
     write_autoencoder(folder, trained.network, facts | {"statistics": found._asdict()})

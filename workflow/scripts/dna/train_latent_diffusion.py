@@ -25,12 +25,12 @@ from genovision.training import Recipe, train, write_curve
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--sequences", required=True, metavar="NPZ", help="codes, species and fold of encode_promoters")
+    p.add_argument("--data", required=True, metavar="NPZ", help="codes, species and fold of encode_promoters")
     p.add_argument(
         "--autoencoder", required=True, metavar="FOLDER", help="of train_autoencoder; the model keeps a copy"
     )
     p.add_argument("--denoiser", default="sequence", choices=("sequence", "unet"), help="default sequence")
-    p.add_argument("--loss", default="codewords", choices=LOSSES, help="what is predicted (default codewords)")
+    p.add_argument("--prediction", default="codewords", choices=LOSSES, help="what is predicted (default codewords)")
     p.add_argument("--betas", default="angular", choices=BETAS, help="of the noise (default angular)")
     p.add_argument("--unscaled", action="store_true", help="take the latents as they are, as the authors do")
     p.add_argument("--width", type=int, default=96, metavar="W", help="of the sequence denoiser (default 96)")
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--learning-rate", type=float, default=3e-3, metavar="X", help="the highest one (default 3e-3)")
     p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
     p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
-    p.add_argument("--unconditional", type=float, default=0.1, metavar="SHARE", help="trained without a species")
+    p.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without a species")
     p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
@@ -62,31 +62,31 @@ def options_of(args: argparse.Namespace) -> dict:
         options = {"channels": args.channels, "layers": args.layers, "attention": args.attention}
         return options | {"groups": groups, "dropout": args.dropout}
     names = ("width", "blocks", "kernel", "dropout")
-    return {name: getattr(args, name) for name in names} | {"codewords": args.loss == "codewords"}
+    return {name: getattr(args, name) for name in names} | {"codewords": args.prediction == "codewords"}
 
 
 def main(args: argparse.Namespace) -> None:
     for name in ("threads", "save_every"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
-    if not 0 <= args.unconditional < 1:
-        raise InputError(f"--unconditional {args.unconditional} must lie in [0, 1).")
-    if args.loss == "codewords" and args.denoiser != "sequence":
-        raise InputError(f"--loss codewords needs --denoiser sequence; a unet predicts one of {', '.join(LOSSES[:3])}.")
+    if not 0 <= args.unlabelled < 1:
+        raise InputError(f"--unlabelled {args.unlabelled} must lie in [0, 1).")
+    if args.prediction == "codewords" and args.denoiser != "sequence":
+        raise InputError(f"--prediction codewords needs --denoiser sequence; a unet predicts one of {', '.join(LOSSES[:3])}.")
     recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed)
     torch.set_num_threads(args.threads)
-    sequences = read_examples(args.sequences)
+    sequences = read_examples(args.data)
     codes, labels = sequences.of("train")
     autoencoder, own = read_autoencoder(args.autoencoder)
-    check_length(autoencoder, sequences.length, args.sequences)
+    check_length(autoencoder, sequences.length, args.data)
     if own["species"] != list(sequences.names):
         raise InputError(
-            f"{args.autoencoder} was trained on {', '.join(own['species'])}, {args.sequences} holds {', '.join(sequences.names)}."
+            f"{args.autoencoder} was trained on {', '.join(own['species'])}, {args.data} holds {', '.join(sequences.names)}."
         )
     species = len(sequences.names)
     options = options_of(args)
     network = network_for(autoencoder, species, kind=args.denoiser, seed=args.seed, **options)
-    scheduler = noise_config(args.betas, "sample" if args.loss == "codewords" else args.loss)
+    scheduler = noise_config(args.betas, "sample" if args.prediction == "codewords" else args.prediction)
     scale = no_scale(autoencoder.shape[0]) if args.unscaled else scale_of(autoencoder, codes)
     examples = Examples(
         codes,
@@ -97,12 +97,12 @@ def main(args: argparse.Namespace) -> None:
         species=species,
         batch=recipe.batch,
         seed=args.seed,
-        unconditional=args.unconditional,
+        unconditional=args.unlabelled,
     )
-    if args.loss == "codewords":
+    if args.prediction == "codewords":
         examples.know(network)
-    facts = {"recipe": recipe.to_json(), "denoiser": args.denoiser, "loss_of": args.loss, "betas": args.betas}
-    facts |= {"options": options, "unconditional": args.unconditional, "scaled": not args.unscaled}
+    facts = {"recipe": recipe.to_json(), "denoiser": args.denoiser, "loss_of": args.prediction, "betas": args.betas}
+    facts |= {"options": options, "unconditional": args.unlabelled, "scaled": not args.unscaled}
     folder = Path(args.out)
     weights = [tensor.numpy() for tensor in autoencoder.state_dict().values()]
     trained = train(
