@@ -288,7 +288,7 @@ class LatentDiffusion:
         seed: int,
         *,
         sampler: str = "dpm++2m",
-        nfe: int = 20,
+        nfe: int = 10,
         guidance: float = 1.0,
         batch: int = _BATCH,
         progress: Callable[[int], None] = lambda evaluations: None,

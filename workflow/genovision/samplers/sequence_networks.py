@@ -62,8 +62,8 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
     letters, joint:           of codewords, see below
 
     Where a clean x is made of codewords, the network names their probabilities and its sample, which is of x_0, is their mean ("score
-    interpolation", Dieleman et al. 2022); so it can be trained by cross-entropy. Codewords are numbers of `digits` digits of `letters`
-    letters, the first counting most. What is known, or can be counted, is where the log-odds start and is given to the network beside x,
+    interpolation", Dieleman et al. 2022); so it can be trained by cross-entropy. The number of a codeword is written in an alphabet of
+    `letters` letters, the first one counting most. What is known, or can be counted, is where the log-odds start and is given to the network beside x,
     so that it has the rest of the context to learn:
         what a place's own x says of its codeword: a normal density around each;
         how frequent each codeword is, at every place in every class (`prior`);
@@ -126,8 +126,8 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
     def know(
         self, codebook: torch.Tensor, alpha_bar: npt.ArrayLike, prior: torch.Tensor, junction: torch.Tensor
     ) -> None:
-        """What the class says: codewords (K, C), the share of x_0's variance in x at each of the T times, log frequencies (classes, W, K),
-        and log ratios of frequencies, observed over expected, of an end (rows) beside a beginning (letters^joint, letters^joint)."""
+        """Fill the buffers: codewords (K, C); the share of x_0's variance in x at each of the T times; log frequencies (classes, W, K); and
+        logarithms of observed over expected frequency, of an end (rows) beside a beginning (letters^joint, letters^joint)."""
         self.codebook.copy_(codebook)
         self.kept.copy_(torch.as_tensor(np.asarray(alpha_bar)))
         self.prior.copy_(prior)

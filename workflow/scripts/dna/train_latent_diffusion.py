@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--layers", type=int, default=1, metavar="N", help="of each level of the unet (default 1)")
     p.add_argument("--attention", type=int, nargs="*", default=[], metavar="SIZE", help="unet's levels with attention")
-    p.add_argument("--steps", type=int, default=3000, metavar="N", help="of training (default 3000)")
+    p.add_argument("--steps", type=int, default=2400, metavar="N", help="of training (default 2400)")
     p.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
     p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
     p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
