@@ -63,7 +63,9 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
 
     Where a clean x is made of codewords, the network names their probabilities and its sample, which is of x_0, is their mean ("score
     interpolation", Dieleman et al. 2022); so it can be trained by cross-entropy. The number of a codeword is written in an alphabet of
-    `letters` letters, the first one counting most. What is known, or can be counted, is where the log-odds start and is given to the network beside x,
+    `letters` letters, the first one counting most.
+
+    What is known, or can be counted, is where the log-odds start and is given to the network beside x,
     so that it has the rest of the context to learn:
         what a place's own x says of its codeword: a normal density around each;
         how frequent each codeword is, at every place in every class (`prior`);
