@@ -35,6 +35,8 @@ rule draw_reference:
         "logs/draw_reference/{species}/{set}.log",
     benchmark:
         "benchmarks/draw_reference/{species}/{set}.jsonl"
+    wildcard_constraints:
+        set="|".join(["test", *config["dna"]["sets"]]),
     conda:
         "../envs/evaluate.yaml"
     threads: 1

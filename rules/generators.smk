@@ -36,7 +36,7 @@ FRED = f"results/dna/autoencoders/{config['dna']['fred']}"  # the autoencoder of
 DNA_OODS = [
     *[(name, f"results/dna/strangers/{name}.fa") for name in config["dna"]["strangers"]],
     *[
-        (f"{name} {species}", f"results/dna/sets/{species}/{name}.fa")
+        (name, f"results/dna/sets/{species}/{name}.fa")
         for name in config["dna"]["detected"]
         for species in LEARNED
     ],
@@ -539,7 +539,7 @@ rule score_sequences:
     output:
         table="results/dna/uncertainty/detection.tsv",
         evidence="results/dna/uncertainty/evidence.tsv",
-        scores="results/dna/uncertainty/scores.npz",
+        sequences="results/dna/uncertainty/sequences.tsv",
     log:
         "logs/score_sequences.log",
     benchmark:
@@ -554,16 +554,16 @@ rule score_sequences:
         repo=REPO,
         code=code("dna/score_sequences"),
         models=[f"results/dna/generators/{name}" for name in ENSEMBLE],
-        oods=repeated("ood", DNA_OODS),
+        oods=option("ood", [f"{name}={path}" for name, path in DNA_OODS]),
         replicates=lookup(dpath="dna/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
         "Scoring sequences with an ensemble of autoregressive models"
     shell:
-        "python {params.repo:q}/workflow dna/score_sequences --data {input.data:q} --models {params.models:q} {params.oods}"
+        "python {params.repo:q}/workflow dna/score_sequences --data {input.data:q} --models {params.models:q} {params.oods} --system absorb_escape"
         " --replicates {params.replicates} --threads {params.threads} --seed {params.seed} --out {output.table:q}"
-        " --evidence {output.evidence:q} --scores {output.scores:q} > {log:q} 2>&1"
+        " --evidence {output.evidence:q} --sequences {output.sequences:q} > {log:q} 2>&1"
 
 
 rule join_generators:

@@ -21,6 +21,7 @@ from genovision.dna.latent_diffusion import (  # noqa: E402
     Examples,
     alpha_bar,
     log_frequencies,
+    log_ratios,
     network_for,
     no_scale,
     noise_config,
@@ -107,20 +108,41 @@ def sequence_network(**options):
 def test_without_context_the_denoiser_is_the_exact_posterior_mean():
     torch.manual_seed(1)
     kept = np.cumprod(np.full(100, 0.96))
-    network = SequenceDenoiser(4, 4, (1, 12), width=8, blocks=1, codewords=5, times=100, num_class_embeds=2).eval()
-    network.know(torch.randn(5, 4), kept, torch.randn(2, 12, 5).log_softmax(dim=2))
+    network = SequenceDenoiser(4, 4, (1, 12), 8, 1, codewords=4, joint=1, times=100, num_class_embeds=2).eval()
+    network.know(torch.randn(4, 4), kept, torch.randn(2, 12, 4).log_softmax(dim=2), torch.zeros(4, 4))
     x = torch.randn(3, 4, 1, 12)
     for t in (0, 30, 99):
         scale, spread = kept[t] ** 0.5, (1 - kept[t]) ** 0.5
         density = torch.distributions.Normal(0.0, float(spread))
         away = x[:, None, :, 0] - scale * network.codebook[None, :, :, None]
-        weights = (density.log_prob(away).sum(dim=2) + network.prior[1].T.detach()).softmax(dim=1)
+        weights = (density.log_prob(away).sum(dim=2) + network.prior[1].T).softmax(dim=1)
         wanted = torch.einsum("bkw,kc->bcw", weights, network.codebook)
         with torch.no_grad():
             torch.testing.assert_close(network(x, torch.tensor(float(t))).sample[:, :, 0], wanted)
     with torch.no_grad():  # between whole times, what it gives lies between
         ends = [network(x, torch.tensor(t)).sample for t in (30.0, 30.5, 31.0)]
     assert (ends[1] - (ends[0] + ends[2]) / 2).abs().max() < 0.05 * (ends[0] - ends[2]).abs().max()
+
+
+def test_what_neighbours_say_is_exact_for_two_places():
+    """Words of two letters, where the end of the first word and the beginning of the second are not independent."""
+    torch.manual_seed(2)
+    kept = np.cumprod(np.full(100, 0.96))
+    network = SequenceDenoiser(3, 3, (1, 2), 8, 1, codewords=9, letters=3, joint=1, times=100).eval()
+    prior, ratios = torch.randn(1, 2, 9).log_softmax(dim=2), torch.rand(3, 3) * 2
+    network.know(torch.randn(9, 3), kept, prior, ratios.log())
+    x = torch.randn(1, 3, 1, 2)
+    words = torch.arange(9)
+    joint = prior[0, 0, :, None] + prior[0, 1, None, :] + ratios.log()[words % 3][:, words // 3]
+    for place, axis in ((0, (1, 0)), (1, (0, 1))):
+        away = x[0, :, 0, place] - kept[40] ** 0.5 * network.codebook
+        density = torch.distributions.Normal(0.0, float((1 - kept[40]) ** 0.5)).log_prob(away).sum(dim=1)
+        joint = joint + density[(slice(None), None) if axis == (1, 0) else (None, slice(None))]
+    wanted = joint.flatten().softmax(dim=0).view(9, 9)
+    with torch.no_grad():
+        found = network.answers(x, torch.tensor(40.0)).softmax(dim=-1)[0]
+    torch.testing.assert_close(found[0], wanted.sum(dim=1), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found[1], wanted.sum(dim=0), rtol=1e-3, atol=1e-5)
 
 
 def test_time_place_neighbours_and_label_count_and_no_label_is_any():
@@ -141,16 +163,18 @@ def test_time_place_neighbours_and_label_count_and_no_label_is_any():
 
 
 def test_the_network_is_one_of_diffusers(tmp_path):
-    network = sequence_network(num_class_embeds=3, codewords=5)
-    network.know(torch.randn(5, 4), np.linspace(0.99, 0.01, 1000), torch.zeros(3, 12, 5))
+    network = sequence_network(num_class_embeds=3, codewords=16, joint=1)
+    network.know(torch.randn(16, 4), np.linspace(0.99, 0.01, 1000), torch.zeros(3, 12, 16), torch.zeros(4, 4))
     network.save_pretrained(tmp_path)
     again = SequenceDenoiser.from_pretrained(tmp_path).eval()
     x = torch.randn(2, 4, 1, 12)
     with torch.no_grad():
-        assert torch.equal(network(x, 3.0).sample, again(x, 3.0, return_dict=False)[0])
+        torch.testing.assert_close(network(x, 3.0).sample, again(x, 3.0, return_dict=False)[0])
 
 
-@pytest.mark.parametrize("options", [{"out_channels": 5}, {"sample_size": (2, 12)}, {"kernel": 4}, {"width": 0}])
+@pytest.mark.parametrize(
+    "options", [{"out_channels": 5}, {"sample_size": (2, 12)}, {"kernel": 4}, {"width": 0}, {"codewords": 15}]
+)
 def test_networks_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError):
         sequence_network(**options)
@@ -214,6 +238,38 @@ def test_frequencies_are_counted_by_label_and_place():
     torch.testing.assert_close(found[0, 4], (torch.tensor([0.0, 0.0, 45.0, 0.0]) + 50 * whole) / 95)
     assert found[1, :, 1].min() > 0.95
     assert (found > 0).all()
+
+
+def test_ratios_are_of_ends_and_beginnings():
+    """Words of three letters out of four: one that ends in 23 is always followed by one that begins with 30."""
+    rng = np.random.default_rng(0)
+    words = torch.from_numpy(rng.integers(0, 64, (20000, 2)))
+    words[:, 1] = torch.where(words[:, 0] % 16 == 11, words[:, 1] % 4 + 48, words[:, 1])
+    found = log_ratios(words, 64, 16)
+    assert found.shape == (16, 16)
+    assert found.argmax() == 11 * 16 + 12
+    assert found[11, 12].item() == pytest.approx(np.log(1 / (1 / 16 + 15 / 256)), abs=0.2)
+    assert found[11, 3] < -1 and abs(found[0, 3]) < 0.4
+
+
+def test_counts_are_a_start_and_can_be_left_out(material):
+    """An untrained denoiser draws the words at their places from the counts alone, and without them it draws anything."""
+    from genovision.dna.autoencoders import read_autoencoder
+
+    autoencoder, _ = read_autoencoder(material / "patch")
+    found, labels = codes(600)
+    scheduler = noise_config("angular", "sample")
+    examples = Examples(
+        found, labels, autoencoder, scale_of(autoencoder, found), scheduler, species=2, batch=200, seed=0
+    )
+    network = network_for(autoencoder, 2, width=8, blocks=1, codewords=True).eval()
+    losses = []
+    for counts in (True, False):
+        examples.know(network, counts)
+        with torch.no_grad():
+            losses.append(examples.loss(network, 0).item())
+    assert losses[0] < losses[1] - 0.1
+    assert network.prior.abs().max() == network.junction.abs().max() == 0 < network.codebook.abs().max()
 
 
 # --- training and sampling -----------------------------------------------------------------------------------------------------------

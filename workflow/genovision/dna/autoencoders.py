@@ -202,8 +202,8 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
 
 Autoencoder = PatchAutoencoder | ConvAutoencoder
 ARCHITECTURES = {"patch": PatchAutoencoder, "conv": ConvAutoencoder}
-# of 256 bases: the second stage of the authors' network on a picture of 64 x 64, so latents of 16 x 8 x 8
-SHORT = {"pools": 2, "width": 64}
+# of 256 bases: a picture of 64 x 64, halved twice, so that latents are the authors' 16 x 16 x 16 and their denoiser fits
+SHORT = {"pools": 2, "width": 64, "maps": (16, 32)}
 
 
 def build(architecture: str, seed: int = 0, **options) -> Autoencoder:

@@ -9,7 +9,9 @@ Species are labels 0 .. S-1 and S means any: a share of the training examples is
 
 With an autoencoder of patches a clean latent is made of codewords, one for each of the 4^patch patches, and the denoiser may know them
 (SequenceDenoiser): it names the probability of every patch at every place, is trained by cross-entropy, and its x_0 is the mean of the
-codewords. Without them it is trained by squared error of the noise, of v or of x_0.
+codewords. It starts from what can be counted in the training fold: patches by species and place, and which ends meet which beginnings.
+So before any training it draws from about a positional chain of order 3, and what is learnt is the rest; report it beside that chain, and
+beside the same denoiser without counts. Without codewords it is trained by squared error of the noise, of v or of x_0, as the authors'.
 """
 
 import os
@@ -44,7 +46,7 @@ BETAS = ("angular", "linear", "scaled_linear", "squaredcos_cap_v2")
 LOSSES = (*PREDICTIONS, "codewords")
 ANGLES = (0.1, 10.0)  # noise over signal at the first and the last time of `angular`
 _BATCH = 128
-_NEIGHBOUR, _PRIOR = 0.25, 50  # of counted words
+_NEIGHBOUR, _PRIOR, _JUNCTION = 0.25, 50, 1  # of counted words
 
 
 class Drawn(NamedTuple):
@@ -134,7 +136,9 @@ def network_for(
     if shape[1] != 1:
         raise InputError(f"latents of {' x '.join(map(str, shape))} are no sequence of places; take the denoiser unet.")
     config = {"in_channels": shape[0], "out_channels": shape[0], "sample_size": [1, shape[2]]}
-    config |= {"num_class_embeds": species + 1, "codewords": 4**autoencoder.config.patch if codewords else 0}
+    config |= {"num_class_embeds": species + 1}
+    if codewords:
+        config |= {"codewords": 4**autoencoder.config.patch, "joint": min(3, autoencoder.config.patch)}
     try:
         return denoisers.build(config | options, seed, "SequenceDenoiser")
     except ValueError as error:
@@ -167,12 +171,16 @@ class Examples:
         self.kept = torch.from_numpy(alpha_bar(scheduler)).float()
         self.batch, self.seed, self.unconditional = batch, seed, unconditional
 
-    def know(self, network: nn.Module) -> None:
-        """Give a network with codewords what it has to know."""
+    def know(self, network: nn.Module, counts: bool = True) -> None:
+        """Give a network with codewords what it has to know; without counts, all codewords are as likely, and follow on each other."""
         with torch.no_grad():
             codebook = self.scale.scaled(self.autoencoder.codewords()[:, :, None, None])[:, :, 0, 0]
         words = self.autoencoder.words(self.codes)
-        network.know(codebook, self.kept, log_frequencies(words, self.labels, len(codebook), self.any))
+        prior = log_frequencies(words, self.labels, len(codebook), self.any)
+        junction = log_ratios(words, len(codebook), len(network.junction))
+        if not counts:
+            prior, junction = torch.zeros_like(prior), torch.zeros_like(junction)
+        network.know(codebook, self.kept, prior, junction)
 
     def _error(self, network, codes, labels, times, numpy_rng, generator) -> torch.Tensor:
         """Loss of some sequences at some times, mean over all."""
@@ -241,6 +249,20 @@ def log_frequencies(words: torch.Tensor, labels: torch.Tensor, number: int, spec
     return torch.log(near / near.sum(dim=2, keepdim=True))
 
 
+def log_ratios(words: torch.Tensor, number: int, parts: int) -> torch.Tensor:
+    """How much more often than by chance each end of a word stands before each beginning of the next: logarithms (parts, parts).
+
+    words: (N, W) of `number`, whose last letters are the word modulo `parts` and whose first ones the word divided by number / parts.
+    What is expected is added to what is counted, as much as _JUNCTION places, so a pair never seen has a ratio above 0.
+    """
+    ends, begins = words[:, :-1] % parts, words[:, 1:] // (number // parts)
+    counts = torch.bincount((ends * parts + begins).flatten(), minlength=parts**2).view(parts, parts).double()
+    row, column = counts.sum(dim=1, keepdim=True) + 0.5, counts.sum(dim=0, keepdim=True) + 0.5
+    expected = row / row.sum() * column / column.sum()
+    pseudo = _JUNCTION * parts**2
+    return torch.log((counts + pseudo * expected) / (counts.sum() + pseudo) / expected).float()
+
+
 def alpha_bar(scheduler: dict) -> npt.NDArray[np.float64]:
     """(T,): the share of the latent's variance that is left at each training time."""
     return np.cumprod(1 - schedule_of(scheduler).betas)
@@ -266,7 +288,7 @@ class LatentDiffusion:
         seed: int,
         *,
         sampler: str = "dpm++2m",
-        nfe: int = 20,
+        nfe: int = 10,
         guidance: float = 1.0,
         batch: int = _BATCH,
         progress: Callable[[int], None] = lambda evaluations: None,

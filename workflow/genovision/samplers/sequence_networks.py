@@ -59,12 +59,19 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
     width, blocks, kernel:    of the residual blocks; their dilations go through `dilations` in turn
     num_class_embeds:         classes, the last of which means "any" and is taken where no label is given; None for a network without
     codewords, times:         of how many codewords every place of a clean x holds one, and T; 0 codewords when x is any number
+    letters, joint:           of codewords, see below
 
     Where a clean x is made of codewords, the network names their probabilities and its sample, which is of x_0, is their mean ("score
-    interpolation", Dieleman et al. 2022); so it can be trained by cross-entropy. Two things are known and need not be learnt. What a
-    place's own x says of its codeword is a normal density around each; and how frequent each is, at every place in every class, can be
-    counted. Their sum is where the log-odds start, and what the network is given beside x, so only the context is left to learn. `know`
-    tells it all that: the codebook and alpha-bar at the T times are buffers, the logarithms of the frequencies a parameter to start from.
+    interpolation", Dieleman et al. 2022); so it can be trained by cross-entropy. The number of a codeword is written in an alphabet of
+    `letters` letters, the first one counting most.
+
+    What is known, or can be counted, is where the log-odds start and is given to the network beside x,
+    so that it has the rest of the context to learn:
+        what a place's own x says of its codeword: a normal density around each;
+        how frequent each codeword is, at every place in every class (`prior`);
+        what the neighbours say, by their own x and prior: how much more often than by chance the `joint` letters at the end of one
+        codeword meet those at the beginning of the next (`junction`), as one round of belief propagation along a chain.
+    `know` tells it all that. It stays as it is: learnt further, counts of the training examples would only be learnt by heart.
 
     Without codewords the sample is what the last layer gives, in the prediction type it was trained for.
 
@@ -83,6 +90,8 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
         dilations: tuple[int, ...] = (1, 2, 4, 8),
         num_class_embeds: int | None = None,
         codewords: int = 0,
+        letters: int = 4,
+        joint: int = 3,
         times: int = 1000,
         dropout: float = 0.0,
     ):
@@ -93,6 +102,8 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
             )
         if kernel % 2 == 0 or not dilations or min(dilations) < 1 or codewords < 0 or times < 1 or not 0 <= dropout < 1:
             raise ValueError(f"kernel {kernel}, dilations {dilations}, {codewords} codewords, dropout {dropout}")
+        if codewords and (letters < 2 or joint < 1 or codewords % letters**joint):
+            raise ValueError(f"{codewords} codewords are not made of {letters} letters, {joint} or more in each")
         self.inside = nn.Linear(in_channels, width)
         self.place = nn.Parameter(torch.randn(sample_size[1], width))
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
@@ -106,18 +117,36 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.outside.bias)
         if codewords:
             self.word = nn.Linear(codewords, width, bias=False)
-            self.prior = nn.Parameter(torch.zeros(num_class_embeds or 1, sample_size[1], codewords))
+            nn.init.normal_(self.word.weight)  # an embedding: its input is close to one-hot
+            self.register_buffer("prior", torch.zeros(num_class_embeds or 1, sample_size[1], codewords))
+            self.register_buffer("junction", torch.zeros(letters**joint, letters**joint))
             self.register_buffer("codebook", torch.zeros(codewords, in_channels))
             self.register_buffer("kept", torch.linspace(1, 0, times + 2)[1:-1])
         frequencies = torch.exp(-math.log(1e4) * torch.arange(_FREQUENCIES) / _FREQUENCIES)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def know(self, codebook: torch.Tensor, alpha_bar: npt.ArrayLike, prior: torch.Tensor) -> None:
-        """Codewords (K, C); the share of x_0's variance in x at each of the T times; log frequencies (classes, W, K)."""
+    def know(
+        self, codebook: torch.Tensor, alpha_bar: npt.ArrayLike, prior: torch.Tensor, junction: torch.Tensor
+    ) -> None:
+        """Fill the buffers: codewords (K, C); the share of x_0's variance in x at each of the T times; log frequencies (classes, W, K); and
+        logarithms of observed over expected frequency, of an end (rows) beside a beginning (letters^joint, letters^joint)."""
         self.codebook.copy_(codebook)
         self.kept.copy_(torch.as_tensor(np.asarray(alpha_bar)))
-        with torch.no_grad():
-            self.prior.copy_(prior)
+        self.prior.copy_(prior)
+        self.junction.copy_(junction)
+
+    def _known(self, places: torch.Tensor, times: torch.Tensor, class_labels: torch.Tensor) -> torch.Tensor:
+        """Log-odds (B, 1, W, K) of the codewords from what is known before any context is learnt."""
+        own = self._evidence(places, times) + self.prior[class_labels][:, None]
+        likely, parts = own.softmax(dim=-1), len(self.junction)
+        ratios = self.junction.exp()
+        ends = likely.unflatten(3, (-1, parts)).sum(dim=3)  # the last letters count least: every `parts`-th codeword
+        begins = likely.unflatten(3, (parts, -1)).sum(dim=4)
+        # what lies beyond the ends of the sequence says nothing: a ratio of 1
+        before = functional.pad(torch.log(ends[:, :, :-1] @ ratios + 1e-8), (0, 0, 1, 0))
+        behind = functional.pad(torch.log(begins[:, :, 1:] @ ratios.T + 1e-8), (0, 0, 0, 1))
+        times_each = own.shape[3] // parts
+        return own + before.repeat_interleave(times_each, dim=3) + behind.repeat(1, 1, 1, times_each)
 
     def _evidence(self, places: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Log density of x (B, 1, W, C) at each place around every codeword, but for a constant: (B, 1, W, K)."""
@@ -147,11 +176,7 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
         places = sample.permute(0, 2, 3, 1)
         hidden = self.inside(places) + self.place
         if self.config.codewords:
-            # a product with one-hot rows: the gradient of indexing is slow
-            classes = functional.one_hot(class_labels, len(self.prior)).to(self.prior.dtype)
-            known = self._evidence(places, times) + (classes @ self.prior.flatten(1)).view(
-                len(sample), 1, *self.prior.shape[1:]
-            )
+            known = self._known(places, times, class_labels)
             hidden = hidden + self.word(known.softmax(dim=-1))
         for block in self.layers:
             hidden = block(hidden, condition)

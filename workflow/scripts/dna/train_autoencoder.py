@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--patch", type=int, default=4, metavar="BASES", help="of the patch architecture (default 4)")
     p.add_argument("--channels", type=int, default=8, metavar="C", help="of the patch architecture (default 8)")
     p.add_argument("--pools", type=int, metavar="N", help="of conv (default 2; 4 for sequences of 2048 and more)")
+    p.add_argument("--maps", type=int, nargs="+", metavar="C", help="of conv's second stage (16 32; long: 8 16 32)")
     p.add_argument("--width", type=int, metavar="W", help="patch: hidden (default 128); conv: columns of the picture")
     p.add_argument("--steps", type=int, metavar="N", help="of training (default 600)")
     p.add_argument("--batch", type=int, metavar="B", help="sequences per step (default 64, conv 32)")
@@ -45,8 +46,9 @@ def options_of(args: argparse.Namespace, length: int) -> dict:
     """Sizes of the network."""
     if args.architecture == "patch":
         return {"length": length, "patch": args.patch, "channels": args.channels, "width": args.width or 128}
-    short = SHORT if length < 2048 else {"pools": 4, "width": 128}
-    return {"length": length, "pools": args.pools or short["pools"], "width": args.width or short["width"]}
+    sizes = SHORT if length < 2048 else {"pools": 4, "width": 128, "maps": (8, 16, 32)}
+    given = {"pools": args.pools, "width": args.width, "maps": args.maps}
+    return {"length": length} | sizes | {name: value for name, value in given.items() if value}
 
 
 def main(args: argparse.Namespace) -> None:

@@ -30,7 +30,12 @@ def parser() -> argparse.ArgumentParser:
         "--autoencoder", required=True, metavar="FOLDER", help="of train_autoencoder; the model keeps a copy"
     )
     p.add_argument("--denoiser", default="sequence", choices=("sequence", "unet"), help="default sequence")
+<<<<<<< HEAD
     p.add_argument("--prediction", default="codewords", choices=LOSSES, help="what is predicted (default codewords)")
+=======
+    p.add_argument("--prediction", default="codewords", choices=LOSSES, help="what is predicted (default codewords)")
+    p.add_argument("--no-counts", action="store_true", help="codewords without their frequencies in the training fold")
+>>>>>>> i3h2
     p.add_argument("--betas", default="angular", choices=BETAS, help="of the noise (default angular)")
     p.add_argument("--unscaled", action="store_true", help="take the latents as they are, as the authors do")
     p.add_argument("--width", type=int, default=96, metavar="W", help="of the sequence denoiser (default 96)")
@@ -42,9 +47,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--layers", type=int, default=1, metavar="N", help="of each level of the unet (default 1)")
     p.add_argument("--attention", type=int, nargs="*", default=[], metavar="SIZE", help="unet's levels with attention")
-    p.add_argument("--steps", type=int, default=3000, metavar="N", help="of training (default 3000)")
+    p.add_argument("--steps", type=int, default=2400, metavar="N", help="of training (default 2400)")
     p.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
-    p.add_argument("--learning-rate", type=float, default=3e-3, metavar="X", help="the highest one (default 3e-3)")
+    p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
     p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
     p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
     p.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without a species")
@@ -99,10 +104,18 @@ def main(args: argparse.Namespace) -> None:
         seed=args.seed,
         unconditional=args.unlabelled,
     )
+<<<<<<< HEAD
     if args.prediction == "codewords":
         examples.know(network)
     facts = {"recipe": recipe.to_json(), "denoiser": args.denoiser, "loss_of": args.prediction, "betas": args.betas}
     facts |= {"options": options, "unconditional": args.unlabelled, "scaled": not args.unscaled}
+=======
+    if args.prediction == "codewords":
+        examples.know(network, counts=not args.no_counts)
+    facts = {"recipe": recipe.to_json(), "denoiser": args.denoiser, "loss_of": args.prediction, "betas": args.betas}
+    facts |= {"options": options, "unconditional": args.unlabelled, "scaled": not args.unscaled}
+    facts |= {"counts": args.prediction == "codewords" and not args.no_counts}
+>>>>>>> i3h2
     folder = Path(args.out)
     weights = [tensor.numpy() for tensor in autoencoder.state_dict().values()]
     trained = train(
