@@ -30,12 +30,8 @@ def parser() -> argparse.ArgumentParser:
         "--autoencoder", required=True, metavar="FOLDER", help="of train_autoencoder; the model keeps a copy"
     )
     p.add_argument("--denoiser", default="sequence", choices=("sequence", "unet"), help="default sequence")
-<<<<<<< HEAD
-    p.add_argument("--prediction", default="codewords", choices=LOSSES, help="what is predicted (default codewords)")
-=======
     p.add_argument("--prediction", default="codewords", choices=LOSSES, help="what is predicted (default codewords)")
     p.add_argument("--no-counts", action="store_true", help="codewords without their frequencies in the training fold")
->>>>>>> i3h2
     p.add_argument("--betas", default="angular", choices=BETAS, help="of the noise (default angular)")
     p.add_argument("--unscaled", action="store_true", help="take the latents as they are, as the authors do")
     p.add_argument("--width", type=int, default=96, metavar="W", help="of the sequence denoiser (default 96)")
@@ -104,18 +100,11 @@ def main(args: argparse.Namespace) -> None:
         seed=args.seed,
         unconditional=args.unlabelled,
     )
-<<<<<<< HEAD
-    if args.prediction == "codewords":
-        examples.know(network)
-    facts = {"recipe": recipe.to_json(), "denoiser": args.denoiser, "loss_of": args.prediction, "betas": args.betas}
-    facts |= {"options": options, "unconditional": args.unlabelled, "scaled": not args.unscaled}
-=======
     if args.prediction == "codewords":
         examples.know(network, counts=not args.no_counts)
     facts = {"recipe": recipe.to_json(), "denoiser": args.denoiser, "loss_of": args.prediction, "betas": args.betas}
     facts |= {"options": options, "unconditional": args.unlabelled, "scaled": not args.unscaled}
     facts |= {"counts": args.prediction == "codewords" and not args.no_counts}
->>>>>>> i3h2
     folder = Path(args.out)
     weights = [tensor.numpy() for tensor in autoencoder.state_dict().values()]
     trained = train(
