@@ -2,6 +2,10 @@
 
 No autoencoder stands between the bases and the noise, as in BitDiffusion (Chen et al. 2023) with one-hot in place of binary. The network
 predicts v or x_0 by mean squared error, or `logits` of the bases by cross-entropy: then x_0 is 2 p - 1, which never leaves the simplex.
+
+With `logits` the network sees and completes what the noisy numbers of a position say of its base by themselves. They lie at s (1, -1, -1,
+-1) in some order with variance 1 - s^2, so by Bayes the log-odds of the bases are 2 s / (1 - s^2) x: this evidence, as probabilities, is
+the network's input, and its output adds to it. What is left to learn is frequencies and context.
 """
 
 import os
@@ -63,6 +67,21 @@ def one_hot(codes: torch.Tensor) -> torch.Tensor:
     return 2 * functional.one_hot(codes, 4).movedim(-1, 1).float() - 1
 
 
+def evidence(x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Logits (B, 4, L) of the bases given their own noisy numbers x (B, 4, L) alone, at alpha-bar `kept` (B, 1, 1)."""
+    return 2 * kept.sqrt() / (1 - kept) * x
+
+
+def answer(
+    network: nn.Module, prediction: str, x: torch.Tensor, labels: torch.Tensor, times: torch.Tensor, kept: torch.Tensor
+) -> torch.Tensor:
+    """What the network says of x (B, 4, L): logits (B, 4, L), the evidence included, or its prediction of x_0 or v."""
+    if prediction != "logits":
+        return network(x, labels, times).movedim(-1, 1)
+    own = evidence(x, kept)
+    return own + network(2 * own.softmax(dim=1) - 1, labels, times).movedim(-1, 1)
+
+
 class Objective:
     """What `genovision.training.train` minimises, and what it measures on sequences that training does not see.
 
@@ -107,17 +126,18 @@ class Objective:
         noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32))
         kept = torch.from_numpy(self.alpha_bar[times]).float()[:, None, None]
         signal, spread = kept.sqrt(), (1 - kept).sqrt()
-        found = network(signal * clean + spread * noise, labels, torch.from_numpy(times))
+        x = signal * clean + spread * noise
+        found = answer(network, self.prediction, x, labels, torch.from_numpy(times), kept)
         if self.prediction == "logits":
-            return functional.cross_entropy(found.movedim(-1, 1), codes, reduction="none").mean(dim=1)
+            return functional.cross_entropy(found, codes, reduction="none").mean(dim=1)
         target = clean if self.prediction == "sample" else signal * noise - spread * clean
-        return (found.movedim(-1, 1) - target).square().mean(dim=(1, 2))
+        return (found - target).square().mean(dim=(1, 2))
 
 
 class BaseDiffusion:
     """A trained model.
 
-    network:    (x (B, 4, L), labels (B,), times (B,)) -> (B, L, 4), logits or a prediction, as `prediction` says
+    network:    (x (B, 4, L), labels (B,), times (B,)) -> (B, L, 4), as `answer` uses it for the `prediction`
     scheduler:  of `noise_schedule`
     """
 
@@ -181,7 +201,7 @@ class BaseDiffusion:
         guidance: float = 1.0,
         batch: int = _BATCH,
     ) -> npt.NDArray[np.float32]:
-        """The bases (N, L, 4), float32, that the network sees in the sequences under noise of a share `level` in (0, 1] of all times.
+        """Distributions (N, L, 4), float32, of the bases as the network sees them under noise of a share `level` in (0, 1] of all times.
 
         The mean over `repeats` draws of noise. A low level gives the bases back; at 1 nothing but the label is known.
         """
@@ -214,12 +234,16 @@ class BaseDiffusion:
         """Of x (B, 4, L) at time t (0-dim): the prediction (B, 4, L) in the scheduler's type, and distributions of the bases (B, L, 4)."""
         x, labels = x.to(self.device, torch.float32), labels.to(self.device)
         times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(len(x))
-        found = guided(lambda asked: self.network(x, asked, times), labels, len(self.names), guidance)
-        if self.prediction == "logits":
-            probabilities = found.softmax(dim=-1)
-            return (2 * probabilities - 1).movedim(-1, 1), probabilities
-        found = found.movedim(-1, 1)
         kept = self._kept(float(t))
+        level = torch.full((len(x), 1, 1), kept, device=self.device)
+
+        def asked(told: torch.Tensor) -> torch.Tensor:
+            return answer(self.network, self.prediction, x, told, times, level)
+
+        found = guided(asked, labels, len(self.names), guidance)
+        if self.prediction == "logits":
+            probabilities = found.softmax(dim=1)
+            return 2 * probabilities - 1, probabilities.movedim(1, -1)
         clean = found if self.prediction == "sample" else kept**0.5 * x - (1 - kept) ** 0.5 * found
         # the mean of x_0 given x is 2 p - 1
         likely = (clean.movedim(1, -1) + 1).clamp(min=1e-6)

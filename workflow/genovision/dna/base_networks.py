@@ -2,12 +2,14 @@
 
 It says of every position how likely each base is there, given what is known of the others: bases of which some are masked, or bases
 under Gaussian noise at some time. A species label scales and shifts every layer (FiLM, Perez et al. 2018), a position embedding enters
-with the bases, because promoters are aligned at their start site, and a table by species and position and one of the words around a
-masked base add to the logits: what frequencies alone explain, the convolutions need not learn.
+with the bases, because promoters are aligned at their start site. Two tables of each species add to the logits, the frequencies of bases
+by position and, for masked bases, the bases that stand between the words to either side. They begin as counts of the training set: what
+counting finds in a second, the convolutions need not learn.
 
 A trained model is a folder: config.json and diffusion_pytorch_model.safetensors as diffusers writes them, and dna.json, written last.
 """
 
+import itertools
 import json
 import math
 import os
@@ -29,6 +31,7 @@ from genovision.errors import InputError
 MASK = 4
 CONFIG, WEIGHTS, FACTS = "config.json", "diffusion_pytorch_model.safetensors", "dna.json"
 _GROUPS = 8  # of every normalisation
+_SHORTER = 50  # times that a word counts as seen with the frequencies of the shorter one
 _FREQUENCIES = 32  # of the time embedding, from 1 to 1/10,000 per training step
 
 
@@ -91,8 +94,7 @@ class BaseNetwork(ModelMixin, ConfigMixin):
             exponents = torch.arange(_FREQUENCIES) / _FREQUENCIES
             self.register_buffer("frequencies", torch.exp(-math.log(1e4) * exponents), persistent=False)
         elif context:
-            self.words = nn.Embedding(5 ** (2 * context), 4)
-            nn.init.zeros_(self.words.weight)
+            self.words = nn.Parameter(torch.zeros(species + 1, 5 ** (2 * context), 4))
 
     def forward(self, bases: torch.Tensor, labels: torch.Tensor, times: torch.Tensor | None = None) -> torch.Tensor:
         """bases: tokens (B, L), 4 where masked, or when timed numbers (B, 4, L) at times (B,), of which fractions count."""
@@ -108,17 +110,75 @@ class BaseNetwork(ModelMixin, ConfigMixin):
             hidden = block(hidden, condition)
         logits = self.outside(functional.silu(self.norm(hidden))) + self.frequency[labels]
         logits = logits.movedim(1, -1)
-        return logits + self.words(self._around(bases)) if hasattr(self, "words") else logits
+        return (
+            logits + self.words[labels[:, None], around(bases, self.config.context)]
+            if hasattr(self, "words")
+            else logits
+        )
 
-    def _around(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Number of the word around each position (B, L), without the position itself; beyond the ends it is as if masked."""
-        reach, length = self.config.context, tokens.shape[1]
-        padded = functional.pad(tokens.long(), (reach, reach), value=MASK)
-        word = torch.zeros_like(tokens, dtype=torch.int64)
-        for offset in range(2 * reach + 1):
-            if offset != reach:
-                word = word * 5 + padded[:, offset : offset + length]
-        return word
+    def begin_with(self, codes: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> None:
+        """Set the tables to what was counted in codes (N, L) of labels (N,); those of any species to the counts of all."""
+        with torch.no_grad():
+            for label in range(self.config.species + 1):
+                own = codes[labels == label] if label < self.config.species else codes
+                if len(own):
+                    overall, by_position = frequencies(own)
+                    self.frequency[label] = torch.from_numpy(np.log(by_position).T)
+                    if hasattr(self, "words"):
+                        words = between(own, self.config.context)
+                        # where all is masked this is 0, and the frequency of the position stands alone
+                        self.words[label] = torch.from_numpy(np.log(words) - np.log(overall))
+
+
+def around(tokens: torch.Tensor, reach: int) -> torch.Tensor:
+    """Number of the word around each position of tokens (B, L), `reach` to either side, without the position itself; (B, L) < 5^(2 reach).
+
+    The leftmost token is the highest of its digits to base 5. Beyond the ends it is as if masked.
+    """
+    length = tokens.shape[1]
+    padded = functional.pad(tokens.long(), (reach, reach), value=MASK)
+    word = torch.zeros_like(tokens, dtype=torch.int64)
+    for offset in range(2 * reach + 1):
+        if offset != reach:
+            word = word * 5 + padded[:, offset : offset + length]
+    return word
+
+
+def frequencies(codes: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of the bases in codes (N, L): overall (4,), and by position (L, 4), there as if a few more of the overall ones were seen."""
+    counts = np.stack([(codes == base).sum(axis=0) for base in range(4)], axis=1)
+    overall = (counts.sum(axis=0) + 1) / (counts.sum() + 4)
+    return overall, (counts + _SHORTER * overall) / (len(codes) + _SHORTER)
+
+
+def between(codes: npt.NDArray[np.uint8], reach: int) -> npt.NDArray[np.float64]:
+    """Distributions (5^(2 reach), 4) of the base between known and masked bases, numbered as `around` does, counted in codes (N, L).
+
+    A word seen seldom backs off to the one that knows one base less, the farthest (on a tie the left one): as if it had been seen _SHORTER
+    more times with those frequencies.
+    """
+    length, sides = codes.shape[1], [offset for offset in range(-reach, reach + 1) if offset]
+    overall, _ = frequencies(codes)
+    places = slice(reach, length - reach)
+    base = codes[:, places].astype(np.int64).ravel()
+    digits = [codes[:, reach + offset : length - reach + offset].astype(np.int64).ravel() for offset in sides]
+    found = np.empty((5,) * len(sides) + (4,))
+    for known in sorted(itertools.product((False, True), repeat=len(sides)), key=sum):
+        which = tuple(slice(0, 4) if one else MASK for one in known)
+        if not any(known):
+            found[which] = overall
+            continue
+        cell = base
+        for place, (digit, one) in enumerate(zip(reversed(digits), reversed(known), strict=True)):
+            if one:
+                cell = cell + digit * 4 ** (1 + sum(known[len(sides) - place :]))
+        counts = np.bincount(cell, minlength=4 ** (1 + sum(known))).reshape((4,) * (1 + sum(known)))
+        farthest = max((place for place, one in enumerate(known) if one), key=lambda place: (abs(sides[place]), -place))
+        shorter = tuple(slice(0, 4) if one and place != farthest else MASK for place, one in enumerate(known))
+        axis = sum(known[:farthest])
+        prior = np.expand_dims(found[shorter], axis)
+        found[which] = (counts + _SHORTER * prior) / (counts.sum(axis=-1, keepdims=True) + _SHORTER)
+    return found.reshape(-1, 4)
 
 
 def _check(species, length, width, kernel, dilations, context, dropout) -> None:

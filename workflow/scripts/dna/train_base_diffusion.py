@@ -91,6 +91,8 @@ def main(args: argparse.Namespace) -> None:
         context=CONTEXT[args.kind] if args.context is None else args.context,
         dropout=args.dropout,
     )
+    if args.kind == "masked" or args.prediction == "logits":
+        network.begin_with(codes, labels)
     examples = Examples(codes, labels, len(data.names), args.batch, args.seed, args.unlabelled)
     more: dict = {}
     if args.kind == "masked":
@@ -137,10 +139,8 @@ def main(args: argparse.Namespace) -> None:
     else:
         base_diffusion.write_base_diffusion(folder, trained.network, **more, facts=facts)
     checkpoints.clear(folder / "checkpoints")
-    print(
-        f"{args.kind}: held-out loss {end.measured:.4f} after {end.step} steps"
-        + (f", {bits:.4f} bits a base" * bool(bits))
-    )
+    told = "" if bits is None else f", at most {bits:.4f} bits a base in the test fold"
+    print(f"{args.kind}: held-out loss {end.measured:.4f} after {end.step} steps{told}")
 
 
 def _config(network) -> dict:
