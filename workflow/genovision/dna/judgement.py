@@ -1,8 +1,8 @@
 """How far a set of sequences is from the real test set, as networks and classifiers see it; with bootstrap intervals, as tidy tables.
 
-What networks see in a set (dna.description) is judged here without one. Columns, evidence, resampling and intervals
-are those of dna.measures, and so are the samples: a set and the real one are resampled by the counts of their names, the same for every
-measure of either module, and replicates are shifted to the estimate. Species are judged each for itself.
+What networks see in a set (dna.description) is judged here without one. Columns, evidence and intervals are those of dna.measures, and so
+are the samples: a set and the real one are resampled by the streams of their names, the same for every measure of either module, and
+replicates are shifted to the estimate. Species are judged each for itself.
 
 Distances fall with the number of sequences, so both sides have the same number of each species, and beside a distance belongs that of
 the set `train` (real against real). Classifiers are fitted on four fifths of both sets and judged on the fifth they have not seen.
@@ -43,8 +43,7 @@ MEASURES = {
     "discriminator_cnn": Measure(f"AUROC of real against set, convolutional network; {_CROSS}; {_BOTH}", 0, 1),
     "species_accuracy": Measure(
         "share whose species the promoter network names, real or not; set resampled by sequence, shifted to the estimate",
-        0,
-        1,
+        *(0, 1),
     ),
     "integration_shift": Measure(
         f"oracle's predictions: difference of means in standard deviations of the real set, mean over outputs; {_BOTH}",
