@@ -2,7 +2,7 @@
 
 FReD's features are the posterior means of an autoencoder other than the generator's, which would be scored in its own latent space.
 A few hundred sequences give no covariance of its hundreds of dimensions, so the means are projected on the leading principal components
-of the training fold's. dna.judgement reads what is written here.
+of the training fold's. dna.judgement measures what is found here.
 """
 
 import copy
@@ -18,8 +18,8 @@ from scipy.linalg import eigh
 from torch import nn
 from torch.nn import functional
 
-from genovision.dna.embedding import FACTS, KINDS, Embedding, describe, read_embedding
-from genovision.dna.judgement import PARTS, Basis, parts_of
+from genovision.dna.embedding import FACTS, Embedding, describe, read_embedding
+from genovision.dna.features import KINDS, PARTS, Basis, parts_of
 from genovision.errors import InputError
 from genovision.training import draws
 
@@ -57,13 +57,14 @@ def principal_components(means: npt.NDArray[np.float64], number: int) -> Basis:
         raise InputError(f"{rows} training sequences with {size} latent values have no {number} principal components.")
     centre = means.mean(axis=0)
     covariance = (means - centre).T @ (means - centre) / (rows - 1)
+    whole = np.trace(covariance)
+    if not (np.isfinite(whole) and whole > 0):
+        raise InputError("the autoencoder's means are all the same or not finite; train it again.")
     values, vectors = eigh(covariance, subset_by_index=[size - number, size - 1])
     components = vectors.T[::-1]
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
-    share = values.sum() / np.trace(covariance)
-    if not np.isfinite(share):
-        raise InputError("the autoencoder's means are all the same or not finite; train it again.")
-    return Basis(centre, np.ascontiguousarray(components * np.sign(largest)), float(share))
+    share = float(values.sum() / whole)
+    return Basis(centre, np.ascontiguousarray(components * np.sign(largest)), share)
 
 
 def projected(means: npt.NDArray[np.float64], basis: Basis, label: str) -> npt.NDArray[np.float64]:

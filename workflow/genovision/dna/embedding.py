@@ -25,12 +25,12 @@ from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors
 from genovision.dna import markov
 from genovision.dna.examples import Examples
+from genovision.dna.features import KINDS, by_species
 from genovision.dna.shuffle import dinucleotide_shuffle
 from genovision.errors import InputError
 from genovision.resampling import stream
 from genovision.training import draws
 
-KINDS = ("real", "shuffle", "markov3")  # class = species x 3 + kind
 ORDER = 3  # of the Markov chains
 KIND = "embedding"
 CONFIG, WEIGHTS, FACTS = "config.json", "diffusion_pytorch_model.safetensors", "dna.json"
@@ -142,12 +142,6 @@ def accuracy(log_probabilities: npt.NDArray, classes: npt.NDArray) -> dict[str, 
         "classes": float((log_probabilities.argmax(axis=1) == classes).mean()),
         "species": float((species == classes // len(KINDS))[real].mean()),
     }
-
-
-def by_species(log_probabilities: npt.NDArray) -> npt.NDArray[np.float64]:
-    """Log-probabilities of the classes (N, S x 3) -> of the species (N, S), real or not."""
-    of_kinds = np.asarray(log_probabilities, dtype=np.float64)
-    return np.logaddexp.reduce(of_kinds.reshape(len(of_kinds), -1, len(KINDS)), axis=2)
 
 
 def write_embedding(folder: str | os.PathLike, network: Embedding, facts: dict) -> None:

@@ -1,15 +1,13 @@
 """How far a set of sequences is from the real test set, as networks and classifiers see it; with bootstrap intervals, as tidy tables.
 
-dna.description writes what its networks see in a set; here that is judged, without a network. Columns, evidence, resampling and intervals
-are those of dna.measures, and so are the samples: a set and the real one are resampled by the counts of their names, the same for every
-measure of either module, and replicates are shifted to the estimate. Species are judged each for itself.
+What networks see in a set (dna.description) is judged here without one. Columns, evidence and intervals are those of dna.measures, and so
+are the samples: a set and the real one are resampled by the streams of their names, the same for every measure of either module, and
+replicates are shifted to the estimate. Species are judged each for itself.
 
 Distances fall with the number of sequences, so both sides have the same number of each species, and beside a distance belongs that of
 the set `train` (real against real). Classifiers are fitted on four fifths of both sets and judged on the fifth they have not seen.
 """
 
-import os
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from genovision.arrays import read_arrays, write_arrays
 from genovision.dna import composition
+from genovision.dna.features import Features, by_species, parts_of
 from genovision.dna.measures import Measure, shifted
 from genovision.errors import InputError
 from genovision.frechet import frechet_distance, moments
@@ -28,8 +26,6 @@ from genovision.uncertainty.metrics import Ranking, auroc
 
 Floats = npt.NDArray[np.float64]
 
-PARTS = 5  # of the cross-fitting
-KINDS = 3  # classes of a species, the first of them the real sequences (genovision.dna.embedding)
 CHANCE = "chance"  # the set, and the side of the evidence, that guesses
 BINS = 20  # of the oracle's predictions
 _KMER = 6
@@ -47,8 +43,7 @@ MEASURES = {
     "discriminator_cnn": Measure(f"AUROC of real against set, convolutional network; {_CROSS}; {_BOTH}", 0, 1),
     "species_accuracy": Measure(
         "share whose species the promoter network names, real or not; set resampled by sequence, shifted to the estimate",
-        0,
-        1,
+        *(0, 1),
     ),
     "integration_shift": Measure(
         f"oracle's predictions: difference of means in standard deviations of the real set, mean over outputs; {_BOTH}",
@@ -59,106 +54,6 @@ MEASURES = {
         *(0, float(np.log(2))),
     ),
 }
-
-
-# --- descriptions --------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Basis:
-    """Principal components of the autoencoder's means on the training fold, leading ones first, and how much of the variance they keep.
-
-    centre (D,), components (C, D), share in (0, 1]
-    """
-
-    centre: Floats
-    components: Floats
-    share: float
-
-
-@dataclass(frozen=True)
-class Description:
-    """What the networks see in a set; N rows, in the order of the set within each species, species in label order.
-
-    set:         its name
-    codes        (N, L) uint8 of A, C, G, T
-    species      (N,) index into names (S,); a set may lack one
-    fred         (N, C): autoencoder means on the `basis`
-    p_fid        (N, F): features of the promoter network;  classes (N, S x 3): log-probabilities of its classes
-    predictions  (N, K) of the oracle for its `outputs` (K,); an output that bears a species' name is of that species alone
-    scores       where there is a discriminator, its out-of-fold scores of this set and of the real one, each (N,), higher = real
-    """
-
-    set: str
-    codes: npt.NDArray[np.uint8]
-    species: npt.NDArray[np.int64]
-    names: tuple[str, ...]
-    fred: Floats
-    basis: Basis
-    p_fid: Floats
-    classes: Floats
-    predictions: Floats
-    outputs: tuple[str, ...]
-    scores: tuple[Floats, Floats] | None = None
-
-    def of(self, label: int) -> "Description":
-        """The rows of a species."""
-        rows = self.species == label
-        part = {name: getattr(self, name)[rows] for name in ("codes", "species", *_TABLES)}
-        scores = None if self.scores is None else tuple(side[rows] for side in self.scores)
-        return replace(self, scores=scores, **part)
-
-
-_TABLES = ("fred", "p_fid", "classes", "predictions")
-_ARRAYS = ("set", "codes", "species", "names", *_TABLES, "centre", "components", "share", "outputs")
-
-
-def write_description(path: str | os.PathLike, found: Description) -> None:
-    """Write a description as .npz."""
-    arrays = {name: getattr(found, name) for name in _ARRAYS if hasattr(found, name)} | vars(found.basis)
-    if found.scores is not None:
-        arrays |= {"discriminator": found.scores[0], "discriminator_real": found.scores[1]}
-    write_arrays(path, **arrays)
-
-
-def read_description(path: str | os.PathLike) -> Description:
-    """Read a description; InputError when an array is missing, the rows disagree, or a feature is not finite (with its row)."""
-    found = read_arrays(path)
-    if missing := [name for name in _ARRAYS if name not in found]:
-        raise InputError(f"{path} has no array {', '.join(missing)}; write it with dna/describe_set.")
-    number = len(found["codes"])
-    rows = [name for name in ("species", *_TABLES, "discriminator", "discriminator_real") if name in found]
-    for name in rows:
-        if len(found[name]) != number:
-            raise InputError(f"{path}: codes has {number} rows and {name} {len(found[name])}; describe the set again.")
-        if not np.isfinite(found[name]).all():
-            row = np.argwhere(~np.isfinite(found[name]))[0][0]
-            raise InputError(f"{path}: {name} of sequence {row} is not finite; its network diverged or is another one.")
-    scores = None
-    if "discriminator" in found:
-        scores = found["discriminator"], found["discriminator_real"]
-    return Description(
-        str(found["set"]),
-        found["codes"],
-        found["species"],
-        tuple(map(str, found["names"])),
-        basis=Basis(found["centre"], found["components"], float(found["share"])),
-        outputs=tuple(map(str, found["outputs"])),
-        scores=scores,
-        **{name: found[name] for name in _TABLES},
-    )
-
-
-def parts_of(species: npt.NDArray) -> npt.NDArray[np.int64]:
-    """Which part of the cross-fitting each row belongs to, (N,): in turn within each species.
-
-    Rows of the same number of the two sets share a part. So the parts are balanced, and a set judged against itself is never told apart.
-    """
-    part = np.empty(len(species), dtype=np.int64)
-    for label in np.unique(species):
-        rows = np.flatnonzero(species == label)
-        part[rows] = np.arange(len(rows)) % PARTS
-    return part
 
 
 # --- measures of one species ---------------------------------------------------------------------------------------------------------
@@ -202,7 +97,8 @@ def separation(one: npt.ArrayLike, real: npt.ArrayLike, part: npt.NDArray, weigh
         drawn = np.hstack([weights[1][:, rows], weights[0][:, rows]])
         there = drawn.sum(axis=1) > 0
         found = np.full(len(drawn), np.nan)
-        found[there] = auroc(Ranking.separating(real[rows], one[rows]), weights=drawn[there].astype(np.int64))
+        if there.any():
+            found[there] = auroc(Ranking.separating(real[rows], one[rows]), weights=drawn[there].astype(np.int64))
         values.append(found)
         sizes.append(np.where(np.isnan(found), 0.0, rows.sum()))
     with np.errstate(invalid="ignore"):
@@ -234,12 +130,6 @@ def _words(codes: npt.NDArray[np.uint8]) -> sparse.csr_matrix:
     return counts.tocsr().log1p()
 
 
-def named(classes: npt.NDArray, label: int) -> Floats:
-    """1 where the most probable species (kinds added up) is `label`, else 0: (N,) for log-probabilities (N, S x 3)."""
-    of_kinds = np.asarray(classes, dtype=np.float64).reshape(len(classes), -1, KINDS)
-    return (np.logaddexp.reduce(of_kinds, axis=2).argmax(axis=1) == label).astype(np.float64)
-
-
 def shift(one: npt.ArrayLike, real: npt.ArrayLike, weights: tuple[Floats, Floats]) -> Floats:
     """|difference of means| of predictions (N, K) and (N, K), in standard deviations of the real ones, mean over outputs: (R,).
 
@@ -266,13 +156,13 @@ def histogram_divergence(one: npt.ArrayLike, real: npt.ArrayLike, weights: tuple
     return np.mean(values, axis=0)
 
 
-def _values(one: Description, real: Description, label: int, weights: _Weights) -> dict[str, Floats]:
+def _values(one: Features, real: Features, label: int, weights: _Weights) -> dict[str, Floats]:
     part = parts_of(one.species)
     own = [k for k, name in enumerate(one.outputs) if name == one.names[label]]
     outputs = own or [k for k, name in enumerate(one.outputs) if name not in one.names]
     predictions = [side.predictions[:, outputs] for side in (one, real)]
     spectra = (composition.spectrum(side.codes, 3, w) for side, w in zip((one, real), weights, strict=True))
-    recognised = weights.one @ named(one.classes, label) / len(one.codes)
+    recognised = weights.one @ (by_species(one.classes).argmax(axis=1) == label) / len(one.codes)
     values = {
         "fred": frechet(one.fred, real.fred, weights),
         "p_fid": frechet(one.p_fid, real.p_fid, weights),
@@ -303,8 +193,8 @@ class Tables(NamedTuple):
 
 
 def judge(
-    one: Description,
-    real: Description,
+    one: Features,
+    real: Features,
     *,
     name: str | None = None,
     system: str = "discdiff",
@@ -342,7 +232,7 @@ def judge(
     return Tables(pd.DataFrame(rows), pd.concat(frames, ignore_index=True))
 
 
-def _check(one: Description, real: Description, name: str) -> None:
+def _check(one: Features, real: Features, name: str) -> None:
     if one.names != real.names:
         raise InputError(
             f"{name} was described for {', '.join(one.names)} and {real.set} for {', '.join(real.names)}; use one embedding."

@@ -260,7 +260,7 @@ def join(tables: Sequence[pd.DataFrame], floor: str) -> pd.DataFrame:
     """
     key = ["species", "length", "motif", "metric"]
     together = pd.concat(tables, ignore_index=True)
-    together["motif"] = together["motif"].fillna("")
+    together["motif"] = together["motif"].astype(object).fillna("")  # a column of nothing but "" comes back as numbers
     twice = together.duplicated([*key, "set"])
     if twice.any():
         row = together[twice].iloc[0]

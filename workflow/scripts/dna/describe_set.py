@@ -23,7 +23,7 @@ from genovision.dna.description import (
 from genovision.dna.embedding import describe, read_embedding
 from genovision.dna.examples import FOLDS, read_examples
 from genovision.dna.fasta import read_set
-from genovision.dna.judgement import PARTS, Description, read_description, write_description
+from genovision.dna.features import PARTS, Features, read_features, write_features
 from genovision.errors import InputError
 
 
@@ -45,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=16,
         metavar="C",
-        help="of the autoencoder's means on the training fold, for FReD (default 16)",
+        help="of the autoencoder's means on the training fold, for FReD (default 16); many drown the difference of a few hundred "
+        "sequences in noise",
     )
     p.add_argument("--real", metavar="NPZ", help="description of the real set, which has as many sequences")
     p.add_argument("--oracle", metavar="FOLDER", help="for the integration measures (default: the embedding)")
@@ -118,7 +119,7 @@ def _predictions(oracle, codes: np.ndarray, species: np.ndarray, names: tuple[st
     return oracle.predict(placed)
 
 
-def _check_against(real: Description, name: str, codes: np.ndarray, species: np.ndarray, names, path: str) -> None:
+def _check_against(real: Features, name: str, codes: np.ndarray, species: np.ndarray, names, path: str) -> None:
     if real.names != names:
         raise InputError(
             f"{path} is of {', '.join(real.names)}, the embedding of {', '.join(names)}; use one embedding."
@@ -157,23 +158,33 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(
             f"the set {name} has sequences of {codes.shape[1]} bases and the embedding reads {embedding.config.length}."
         )
-    real = read_description(args.real) if args.real else None
+    real = read_features(args.real) if args.real else None
+
+    def fred(codes: np.ndarray) -> np.ndarray:
+        return projected(posterior_means(autoencoder, codes), basis, args.real or args.data)
+
     if real is None:
         basis = principal_components(posterior_means(autoencoder, examples.of("train")[0]), args.components)
     else:
         _check_against(real, name, codes, species, names, args.real)
         basis = real.basis
+        # components are of one autoencoder, features of one embedding: a few rows tell
+        again = fred(real.codes[:8]), describe(embedding, real.codes[:8]).features
+        if not all(np.allclose(a, b[:8], atol=1e-3) for a, b in zip(again, (real.fred, real.p_fid), strict=True)):
+            raise InputError(
+                f"{args.real} was described by another autoencoder or embedding; describe the real set again."
+            )
     features, classes = describe(embedding, codes)
     scores = None
     if real is not None:
         chosen = np.isin(real.species, np.unique(species))
         scores = discriminator_scores(embedding, codes, real.codes[chosen], species, args.seed)
-    found = Description(
+    found = Features(
         name,
         codes,
         species,
         names,
-        fred=projected(posterior_means(autoencoder, codes), basis, args.real or args.data),
+        fred=fred(codes),
         basis=basis,
         p_fid=features.astype(np.float64),
         classes=classes.astype(np.float64),
@@ -181,7 +192,7 @@ def main(args: argparse.Namespace) -> None:
         outputs=tuple(oracle.outputs),
         scores=scores,
     )
-    write_description(Path(args.out), found)
+    write_features(Path(args.out), found)
     print(
         f"{name}: {len(codes)} sequences; {len(basis.components)} principal components keep {basis.share:.1%} of the variance of "
         f"{len(basis.centre)} latent values"

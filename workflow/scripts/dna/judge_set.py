@@ -2,7 +2,8 @@
 
 import argparse
 
-from genovision.dna.judgement import judge, read_description
+from genovision.dna.features import read_features
+from genovision.dna.judgement import judge
 from genovision.errors import InputError
 from genovision.tables import write_table
 
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.replicates < 0 or args.seed < 0:
         raise InputError(f"--replicates {args.replicates} and --seed {args.seed} must not be negative.")
-    one, real = read_description(args.path), read_description(args.real)
+    one, real = read_features(args.path), read_features(args.real)
     tables = judge(one, real, name=args.name, system=args.system, replicates=args.replicates, seed=args.seed)
     for table, path in zip(tables, (args.measures, args.evidence), strict=True):
         write_table(table, path)
