@@ -170,7 +170,11 @@ def _ungenerated(dna: dict, species: list[str], genomes: list[str]) -> str | Non
     for key in ("detected", "pictured"):
         if unknown := [name for name in dna[key] if name not in [*floors, *made] or name == "annotation"]:
             return f"config key dna.{key}: there is no set {unknown[0]}; there is {', '.join([*floors, *made])}."
-    return "config key dna.generators: the systems discdiff and absorb_escape need a generator called discdiff." if "discdiff" not in generators else None
+    return (
+        "config key dna.generators: the systems discdiff and absorb_escape need a generator called discdiff."
+        if "discdiff" not in generators
+        else None
+    )
 
 
 def _contradiction_of_images(told: dict, asked: bool) -> str | None:

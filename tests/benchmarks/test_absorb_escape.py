@@ -16,8 +16,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from genovision.dna.absorb_escape import absorb_escape, inverse_distribution  # noqa: E402
+from genovision.dna.absorb_escape import absorb_escape  # noqa: E402
 from genovision.dna.autoregression import build, sample  # noqa: E402
+from genovision.dna.drawing import inverse_distribution  # noqa: E402
 
 ROWS, LENGTH, THRESHOLD = 64, 256, 0.85
 LOOPED, EVERY = 4, 100  # rows of the loop, and bases of the authors' procedure whose pass is timed

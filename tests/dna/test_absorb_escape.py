@@ -13,11 +13,11 @@ from genovision.alphabet import decode, encode
 from genovision.dna.absorb_escape import (
     ESCAPES,
     absorb_escape,
-    inverse_distribution,
     random_letters,
     random_refill,
     summary,
 )
+from genovision.dna.drawing import inverse_distribution
 from genovision.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ pytest.importorskip("diffusers")
 
 from genovision import checkpoints  # noqa: E402
 from genovision.dna import markov  # noqa: E402
-from genovision.dna.absorb_escape import absorb_escape, inverse_distribution  # noqa: E402
+from genovision.dna.absorb_escape import absorb_escape  # noqa: E402
 from genovision.dna.autoregression import (  # noqa: E402
     Batches,
     CausalTransformer,
@@ -26,6 +26,7 @@ from genovision.dna.autoregression import (  # noqa: E402
     sample,
     write_autoregression,
 )
+from genovision.dna.drawing import inverse_distribution  # noqa: E402
 from genovision.dna.examples import Examples, write_examples  # noqa: E402
 from genovision.errors import InputError  # noqa: E402
 from genovision.training import Recipe, train  # noqa: E402

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from genovision.dna.drawing import inverse, tempered
 from genovision.errors import InputError
 from genovision.resampling import stream
 
@@ -99,7 +100,7 @@ def absorb_escape(
             if escape == "natural":
                 inside = active & (limits[j] <= probabilities.max(axis=1))
             elif escape == "sampled":
-                drawn = _inverse(_tempered(probabilities, temperature), draws[j])
+                drawn = inverse(tempered(probabilities, temperature), draws[j])
                 inside = active & (probabilities[np.arange(rows), drawn] > limits[j])
             else:
                 inside = below[j]
@@ -109,8 +110,8 @@ def absorb_escape(
             written_to = inside.nonzero()[0]
             going = written_to.size
             if going:
-                chosen = _tempered(probabilities[written_to], temperature)
-                written[j, written_to] = _inverse(chosen, draws[j, written_to])
+                chosen = tempered(probabilities[written_to], temperature)
+                written[j, written_to] = inverse(chosen, draws[j, written_to])
                 edited[j] = inside
         if j + 1 < length:
             state = model.advance(state, written[j])
@@ -187,23 +188,6 @@ def summary(
     if before is not None and after is not None:
         found["changed_rate"] = float((np.asarray(before) != np.asarray(after)).mean())
     return found
-
-
-def inverse_distribution(probabilities: npt.ArrayLike, uniforms: npt.ArrayLike, temperature: float = 1.0):
-    """Bases (B,) at uniforms (B,) of distributions (B, 4): how many of the first three partial sums are <= the uniform."""
-    return _inverse(_tempered(np.asarray(probabilities, dtype=np.float64), temperature), np.asarray(uniforms))
-
-
-def _inverse(probabilities, uniforms):
-    return (probabilities.cumsum(axis=1)[:, :3] <= uniforms[:, None]).sum(axis=1)
-
-
-def _tempered(probabilities, temperature: float):
-    if temperature == 1:
-        return probabilities
-    # against the largest, so that a low temperature does not take all of them to 0
-    powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _probabilities(found, active: Mask, position: int) -> npt.NDArray[np.float64]:

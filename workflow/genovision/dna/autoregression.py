@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors, write_tensors
-from genovision.dna.absorb_escape import inverse_distribution
+from genovision.dna.drawing import inverse_distribution
 from genovision.dna.markov import Markov
 from genovision.errors import InputError
 from genovision.training import Point, draws, write_curve

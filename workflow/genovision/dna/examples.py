@@ -7,6 +7,7 @@ samples.npz    tokens (N, L) uint8; confidence (N, L) float32; species (N,), nam
 
 import os
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,13 @@ def read_examples(path: str | os.PathLike) -> Examples:
     if fold.size and fold.max() >= len(FOLDS):
         raise InputError(f"{path}: fold {fold.max()} is none of 0 to {len(FOLDS) - 1} ({', '.join(FOLDS)}).")
     return Examples(codes, species.astype(np.int64), fold.astype(np.uint8), tuple(map(str, names)))
+
+
+class Drawn(NamedTuple):
+    """What a generator draws: tokens (N, L) uint8, and confidence (N, L) float32, its largest probability at the end or at the draw."""
+
+    tokens: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
     kind in dna.json      what it is                                      draw(...) takes
     autoregression        recurrent network or transformer                temperature
-    latent diffusion      diffusion in an autoencoder's latents           sampler, nfe, guidance
-    one-hot diffusion     Gaussian diffusion of one-hot bases             sampler, nfe, guidance
-    masked diffusion      masked discrete diffusion                       rounds, temperature, guidance
+    latent                diffusion in an autoencoder's latents           sampler, nfe, guidance
+    onehot                Gaussian diffusion of one-hot bases             sampler, nfe, guidance
+    masked                masked discrete diffusion                       rounds, temperature, guidance
 
 Samplers are those of genovision.samplers by name.
 """
@@ -12,23 +12,17 @@ Samplers are those of genovision.samplers by name.
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from genovision.dna import autoregression, base_diffusion, latent_diffusion, masked_diffusion
+from genovision.dna.examples import Drawn
 from genovision.errors import InputError
 from genovision.resampling import stream
 
 FACTS = "dna.json"
-
-
-class Drawn(NamedTuple):
-    """tokens (N, L) uint8, and confidence (N, L) float32: the model's largest probability at the end, or when it drew the base."""
-
-    tokens: npt.NDArray[np.uint8]
-    confidence: npt.NDArray[np.float32]
 
 
 class Generator(Protocol):

@@ -34,6 +34,7 @@ from genovision.dna.autoencoders import (
     write_autoencoder,
     write_json,
 )
+from genovision.dna.examples import Drawn
 from genovision.errors import InputError
 from genovision.resampling import stream
 from genovision.samplers import denoisers
@@ -47,13 +48,6 @@ LOSSES = (*PREDICTIONS, "codewords")
 ANGLES = (0.1, 10.0)  # noise over signal at the first and the last time of `angular`
 _BATCH = 128
 _NEIGHBOUR, _PRIOR, _JUNCTION = 0.25, 50, 1  # of counted words
-
-
-class Drawn(NamedTuple):
-    """Sequences (N, L) uint8 and the confidence in every base, (N, L) float32: the largest probability when the latent was decoded."""
-
-    tokens: npt.NDArray[np.uint8]
-    confidence: npt.NDArray[np.float32]
 
 
 def noise_config(betas: str, prediction: str, steps: int = 1000) -> dict:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from genovision.alphabet import decode
-from genovision.dna.examples import Samples, read_examples, write_samples
+from genovision.dna.examples import Drawn, Samples, read_examples, write_samples
 from genovision.dna.fasta import write_set
 from genovision.dna.generators import check_names, open_generator
 from genovision.errors import InputError
@@ -48,7 +48,8 @@ def main(args: argparse.Namespace) -> None:
     counts = [args.number or int((held_out == label).sum()) for label in range(len(examples.names))]
     labels = np.repeat(np.arange(len(counts)), counts)
     options = {name: getattr(args, name) for name in ("sampler", "nfe", "rounds", "guidance", "temperature")}
-    drawn = generator.draw(labels, args.seed, **{name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    drawn = Drawn(*generator.draw(labels, args.seed, **given))
     posterior = generator.posterior(drawn.tokens, labels, args.seed) if args.posterior else None
     for label, path in enumerate(args.sets):
         write_set(args.name, decode(drawn.tokens[labels == label]), path)

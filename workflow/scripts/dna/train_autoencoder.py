@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
-    p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and statistics.tsv")
+    p.add_argument(
+        "--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and statistics.tsv"
+    )
     return p
 
 

@@ -73,7 +73,9 @@ def main(args: argparse.Namespace) -> None:
     if not 0 <= args.unlabelled < 1:
         raise InputError(f"--unlabelled {args.unlabelled} must lie in [0, 1).")
     if args.prediction == "codewords" and args.denoiser != "sequence":
-        raise InputError(f"--prediction codewords needs --denoiser sequence; a unet predicts one of {', '.join(LOSSES[:3])}.")
+        raise InputError(
+            f"--prediction codewords needs --denoiser sequence; a unet predicts one of {', '.join(LOSSES[:3])}."
+        )
     recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed)
     torch.set_num_threads(args.threads)
     sequences = read_examples(args.data)
