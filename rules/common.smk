@@ -152,6 +152,8 @@ def cost(width, recipe):
 
 def denoiser_name(denoiser):
     """What the commands of the samplers call a denoiser: `bed:NAME` or a folder."""
+    if denoiser in LATENT_DENOISERS:
+        return f"results/dna/generators/{denoiser}"
     return f"bed:{denoiser}" if denoiser in BEDS else f"results/samplers/denoisers/{denoiser}"
 
 
@@ -192,16 +194,18 @@ def there(path):
 
 def noises(purpose, denoiser):
     """How many noises a denoiser gets for a purpose: beds cost nothing, networks do."""
-    return config["samplers"]["noises"][purpose][denoiser in DIFFUSION_NETWORKS]
+    return config["samplers"]["noises"][purpose][denoiser not in BEDS]
 
 
 def sampling_threads(denoiser):
     """Threads of a job that samples: beds have nothing to share."""
-    return config["samplers"]["sampling_threads"] if denoiser in DIFFUSION_NETWORKS else 1
+    return 1 if denoiser in BEDS else config["samplers"]["sampling_threads"]
 
 
 def gpus(denoiser):
     """GPUs that a denoiser is trained on; 0 for a bed."""
+    if denoiser in LATENT_DENOISERS:
+        return GENERATORS[denoiser]["gpu"]
     return DIFFUSION_NETWORKS[denoiser]["gpu"] if denoiser in DIFFUSION_NETWORKS else 0
 
 

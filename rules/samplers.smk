@@ -5,7 +5,8 @@
 #              -> errors.npz, samples.npz (test noise) -> features.npz -> table.tsv, evidence.tsv, figures
 BEDS = config["samplers"]["beds"]
 DIFFUSION_NETWORKS = {name: network for name, network in config["samplers"]["networks"].items() if network}
-DENOISERS = [*BEDS, *DIFFUSION_NETWORKS]
+LATENT_DENOISERS = config["samplers"]["latents"]  # generators of promoters, whose latents the same grid samples
+DENOISERS = [*BEDS, *DIFFUSION_NETWORKS, *LATENT_DENOISERS]
 # image set -> training images, images for the curve, real images that features are compared on
 IMAGES = {
     "fashion_mnist": [f"results/classifiers/sets/{part}.npz" for part in ("train", "calibration", "test")],
@@ -168,8 +169,8 @@ rule choose_settings:
         code=code("samplers/choose_settings"),
         denoiser=lambda wildcards: denoiser_name(wildcards.denoiser),
         noises=lambda wildcards: noises("validation", wildcards.denoiser),
-        level=lambda wildcards: config["samplers"]["search"][wildcards.denoiser in DIFFUSION_NETWORKS],
-        polish=lambda wildcards: config["samplers"]["polish"][wildcards.denoiser in DIFFUSION_NETWORKS],
+        level=lambda wildcards: config["samplers"]["search"][wildcards.denoiser not in BEDS],
+        polish=lambda wildcards: config["samplers"]["polish"][wildcards.denoiser not in BEDS],
         nfe=lookup(dpath="samplers/nfe", within=config),
         reference=lookup(dpath="samplers/reference_steps", within=config),
         batch=lookup(dpath="samplers/batch", within=config),

@@ -94,6 +94,9 @@ def _contradiction(config: dict) -> str | None:
     sentence = _unsampled(config["samplers"], "deis_sn" in config["systems"])
     if sentence:
         return sentence
+    for name in config["samplers"]["latents"]:
+        if (config["dna"]["generators"].get(name) or {}).get("kind") != "latent":
+            return f"config key samplers.latents: {name} is no latent generator under dna.generators."
     for key, names in [
         ("species", promoters["species"]),
         ("split.orthologs", [name for group in promoters["split"]["orthologs"] for name in group]),
