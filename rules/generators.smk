@@ -155,6 +155,8 @@ rule train_autoencoder:
         "logs/train_autoencoder/{autoencoder}.log",
     benchmark:
         "benchmarks/train_autoencoder/{autoencoder}.jsonl"
+    # the longest chain of steps first: everything waits for it
+    priority: 1
     conda:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
@@ -188,6 +190,8 @@ rule train_autoregression:
         "logs/train_autoregression/{autoregressive}.log",
     benchmark:
         "benchmarks/train_autoregression/{autoregressive}.jsonl"
+    # the longest chain of steps first: everything waits for it
+    priority: 1
     conda:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
@@ -227,6 +231,8 @@ rule train_latent_diffusion:
         "logs/train_latent_diffusion/{latent}.log",
     benchmark:
         "benchmarks/train_latent_diffusion/{latent}.jsonl"
+    # the longest chain of steps first: everything waits for it
+    priority: 1
     conda:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]

@@ -335,8 +335,10 @@ def test_the_posterior_knows_the_words_and_says_little_of_the_rest(trained):
     rows = np.arange(40)
     assert posterior[rows, 10, found[:, 10]].mean() > 0.9
     assert posterior[:, 20:].max(axis=2).mean() < 0.8
+    # a base does not vouch for itself, however little its latent is noised
     near = model.posterior(spoilt, labels, 0, tau=0.05, repeats=1)
-    assert near[rows[:, None], np.arange(LENGTH), spoilt].mean() > 0.97
+    assert near[rows, 10, spoilt[:, 10]].mean() < 0.1
+    assert near[:, 20:].max(axis=2).mean() < 0.8
     again = model.posterior(spoilt, labels, 0, tau=0.8, batch=7)
     np.testing.assert_allclose(again, posterior, atol=1e-5)
 

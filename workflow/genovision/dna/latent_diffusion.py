@@ -318,15 +318,16 @@ class LatentDiffusion:
         labels: npt.NDArray[np.int64],
         seed: int,
         *,
-        tau: float = 0.5,
+        tau: float = 0.3,
         repeats: int = 4,
         batch: int = _BATCH,
     ) -> npt.NDArray[np.float32]:
         """What the denoiser thinks of each base of given sequences (N, L): (N, L, 4) probabilities.
 
         The latent is noised to tau (0 is none, 1 the last training time), the denoiser predicts the clean one, that is decoded; mean over
-        `repeats` noises. So a base's own noisy latent counts too, the less the higher tau is. InputError for codes that are no bases or of
-        another length, for labels that are none, and for a tau outside (0, 1].
+        `repeats` noises. With codewords a patch is predicted from all the others alone, so its bases do not vouch for themselves, and a low
+        tau leaves the others clear. Without them a base's own noisy latent counts too, the less the higher tau is.
+        InputError for codes that are no bases or of another length, for labels that are none, and for a tau outside (0, 1].
         """
         labels = self._labels(labels)
         if tokens.ndim != 2 or tokens.shape != (len(labels), self.length) or tokens.max(initial=0) > 3:
@@ -377,7 +378,8 @@ class LatentDiffusion:
         if getattr(
             network.config, "codewords", 0
         ):  # it names them, no decoder has to read them from a mean of codewords
-            words = network.answers(x.contiguous(memory_format=torch.channels_last), t, labels).softmax(dim=-1)
+            told = network.given_others(x.contiguous(memory_format=torch.channels_last), t, labels)
+            words = told.softmax(dim=-1)
             patch = self.autoencoder.config.patch
             digits = torch.arange(words.shape[-1])[:, None] // 4 ** torch.arange(patch - 1, -1, -1) % 4
             spelled = functional.one_hot(digits, 4).float().flatten(1)

@@ -148,6 +148,17 @@ class SequenceDenoiser(ModelMixin, ConfigMixin):
         times_each = own.shape[3] // parts
         return own + before.repeat_interleave(times_each, dim=3) + behind.repeat(1, 1, 1, times_each)
 
+    def given_others(
+        self, sample: torch.Tensor, timestep: torch.Tensor | float, class_labels: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Log-odds (B, W, K) of the codewords by what all other places say: the answers without the density of the place's own x.
+
+        What the layers read out of the place itself stays in; they are trained on top of that density, so it is little.
+        """
+        times = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device).reshape(-1)
+        own = self._evidence(sample.permute(0, 2, 3, 1), times)[:, 0]
+        return self.answers(sample, timestep, class_labels) - own
+
     def _evidence(self, places: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Log density of x (B, 1, W, C) at each place around every codeword, but for a constant: (B, 1, W, K)."""
         # between whole times the logarithm of the signal-to-noise ratio is taken to be straight
