@@ -306,6 +306,11 @@ def generator_files(name):
     return [f"{folder}/{name}" for name in files]
 
 
+def resampled(name):
+    """Sets that models made are resampled alike, so that a refinement is paired with what it refines; real sets and floors by themselves."""
+    return "--resample-as generated" if name in MADE else ""
+
+
 def origin(name):
     """Where a set of sequences comes from, for the table: name, kind, parents, sampler, evaluations, threshold; - for what it has not."""
     if name in GENERATORS:

@@ -105,13 +105,14 @@ rule measure_set:
         code=code("dna/measure_set"),
         motifs=shlex.join(config["dna"]["motifs"]),
         files=lambda wildcards, input: option("motif-file", input.motifs),
+        resampled=lambda wildcards: resampled(wildcards.set),
         replicates=lookup(dpath="dna/replicates", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
         "Measuring the set {wildcards.set} of {wildcards.species} against its test fold"
     shell:
         "python {params.repo:q}/workflow dna/measure_set --set {input.set:q} --real {input.real:q} --train {input.dataset:q}"
-        " --species {wildcards.species:q} --motifs {params.motifs} {params.files} --replicates {params.replicates} --seed {params.seed}"
+        " --species {wildcards.species:q} --motifs {params.motifs} {params.files} {params.resampled} --replicates {params.replicates} --seed {params.seed}"
         " --measures {output.measures:q} --curves {output.curves:q} --composition {output.composition:q}"
         " --evidence {output.evidence:q} > {log:q} 2>&1"
 

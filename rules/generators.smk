@@ -528,12 +528,13 @@ rule judge_set:
         repo=REPO,
         code=code("dna/judge_set"),
         replicates=lookup(dpath="dna/replicates", within=config),
+        resampled=lambda wildcards: resampled(wildcards.judged),
         seed=lookup(dpath="seed", within=config),
     message:
         "Judging the set {wildcards.judged} against the test fold"
     shell:
         "python {params.repo:q}/workflow dna/judge_set --set {input.description:q} --real {input.real:q}"
-        " --name {wildcards.judged} --replicates {params.replicates} --seed {params.seed}"
+        " --name {wildcards.judged} {params.resampled} --replicates {params.replicates} --seed {params.seed}"
         " --measures {output.measures:q} --evidence {output.evidence:q} > {log:q} 2>&1"
 
 
@@ -572,6 +573,37 @@ rule score_sequences:
         " --evidence {output.evidence:q} --sequences {output.sequences:q} > {log:q} 2>&1"
 
 
+rule measure_bits:
+    input:
+        data="results/dna/sequences.npz",
+        model=generator_files(PAIR["autoregression"]),
+    output:
+        "results/dna/generators/bits_evidence.tsv",
+    log:
+        "logs/measure_bits.log",
+    benchmark:
+        "benchmarks/measure_bits.jsonl"
+    conda:
+        "../envs/sample.yaml"
+    threads: config["dna"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        repo=REPO,
+        code=code("dna/measure_bits"),
+        model=f"results/dna/generators/{PAIR['autoregression']}",
+        name=PAIR["autoregression"],
+        replicates=lookup(dpath="dna/replicates", within=config),
+        threads=lookup(dpath="dna/threads", within=config),
+        seed=lookup(dpath="seed", within=config),
+    message:
+        "Measuring the bits per base of {params.name}"
+    shell:
+        "python {params.repo:q}/workflow dna/measure_bits --model {params.model:q} --name {params.name} --data {input.data:q}"
+        " --replicates {params.replicates} --threads {params.threads} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
+
+
 rule join_generators:
     input:
         measures=[f"results/dna/measures/{species}/{name}.measures.tsv" for species in LEARNED for name in JUDGED],
@@ -579,6 +611,7 @@ rule join_generators:
         evidence=[f"results/dna/measures/{species}/{name}.evidence.tsv" for species in LEARNED for name in JUDGED],
         judged=expand("results/dna/judgements/{judged}.evidence.tsv", judged=JUDGED),
         uncertainty="results/dna/uncertainty/evidence.tsv",
+        predicted="results/dna/generators/bits_evidence.tsv",
         calibrations=expand("results/dna/calibration/{generator}.json", generator=PAIR.values()),
         edits=expand("results/dna/refined/{refinement}.tsv", refinement=REFINEMENTS),
         bits=expand("results/dna/generators/{autoregressive}/bits.tsv", autoregressive=KINDS["autoregression"]),
@@ -612,7 +645,7 @@ rule join_generators:
         "Joining the measures of all generators"
     shell:
         "python {params.repo:q}/workflow dna/join_generators --measures {input.measures:q} {input.judgements:q} --evidence {input.evidence:q} {input.judged:q}"
-        " {input.uncertainty:q} {params.origins} --calibration {input.calibrations:q} --edits {input.edits:q} --bits {input.bits:q}"
+        " {input.uncertainty:q} {input.predicted:q} {params.origins} --calibration {input.calibrations:q} --edits {input.edits:q} --bits {input.bits:q}"
         " --autoencoders {input.autoencoders:q} {params.pair} --systems {params.systems:q} --table {output.table:q} --means {output.means:q}"
         " --summary {output.summary:q} --evidence-out {output.evidence:q} --edits-out {output.edits:q} --bits-out {output.bits:q}"
         " --autoencoders-out {output.autoencoders:q} --conditions {output.conditions:q} > {log:q} 2>&1"

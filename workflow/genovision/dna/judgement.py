@@ -200,10 +200,12 @@ def judge(
     system: str = "discdiff",
     replicates: int = 200,
     seed: int = 0,
+    resample_as: str | None = None,
 ) -> Tables:
     """Judge a set against the real one, species by species; species that the set lacks are left out.
 
     name: what the set is called in the tables (default: its own name)
+    resample_as: as of `measures.measure`
     The real set judged against itself also brings the rows of the set `chance`: the species accuracy of a guess. So sets put together
     with the real one have them once.
     InputError for other species, networks or components, for unequal numbers, and for too few sequences for a covariance.
@@ -213,7 +215,7 @@ def judge(
     rows, frames = [], []
     for label in np.unique(one.species):
         species, number = one.names[label], int((one.species == label).sum())
-        weights = _weights(one.set, real.set, number, replicates, seed)
+        weights = _weights(resample_as or one.set, real.set, number, replicates, seed)
         values = {
             (name, metric): shifted(value, *MEASURES[metric][1:])
             for metric, value in _values(one.of(label), real.of(label), label, weights).items()

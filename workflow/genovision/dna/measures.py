@@ -80,7 +80,7 @@ def shifted(values: npt.ArrayLike, low: float = -np.inf, high: float = np.inf) -
 
 
 class _Side:
-    """One of the two sets: codes, weightings (1 + R, N) and halves (1 + R, N), drawn from the stream of its name."""
+    """One of the two sets: codes, weightings (1 + R, N) and halves (1 + R, N), drawn from the stream of a name."""
 
     def __init__(self, name: str, sequences: Sequence[str], replicates: int, seed: int):
         self.codes = encode(sequences)
@@ -145,6 +145,7 @@ def measure(
     system: str = "epd_gendna",
     replicates: int = 200,
     seed: int = 0,
+    resample_as: str | None = None,
 ) -> Tables:
     """Measure a set against the real one.
 
@@ -152,13 +153,15 @@ def measure(
     real             as many real sequences, all of one length
     train            the training fold, in which near copies are looked for. The set called `train` is drawn from it, so there an equal
                      training sequence is taken for the sequence itself and left out (the data set has no duplicates)
+    resample_as      name of the stream that the set is resampled by (default: its own). Sets that share one are resampled alike, so what
+                     a refinement did to each sequence of its parent shows as a paired difference
     Raises ValueError for unequal numbers or lengths.
     """
     if len(sequences) != len(real):
         raise ValueError(f"{len(sequences)} sequences of {name} against {len(real)} real ones: numbers must be equal")
     if len({len(group[0]) for group in (sequences, real, train) if group}) != 1:
         raise ValueError(f"{name}, the real and the training sequences must have one length")
-    one, truth = _Side(name, sequences, replicates, seed), _Side(real_name, real, replicates, seed)
+    one, truth = _Side(resample_as or name, sequences, replicates, seed), _Side(real_name, real, replicates, seed)
     number, length = one.codes.shape
     identity = nearest_identity(one.codes, encode(train), exclude_equal=name == "train")
 

@@ -23,6 +23,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number, that of dna/measure_set (default 0)")
     p.add_argument("--system", default="discdiff", metavar="SLUG", help="named in the evidence (default discdiff)")
+    p.add_argument(
+        "--resample-as",
+        metavar="NAME",
+        help="sets with one name are resampled alike: refinements beside what they refine (default: the set's own)",
+    )
     p.add_argument("--measures", required=True, metavar="TSV", help="measures: value, low, high (95 %%), n, convention")
     p.add_argument("--evidence", required=True, metavar="TSV", help="bootstrap replicates for the claims ledger")
     return p
@@ -32,7 +37,15 @@ def main(args: argparse.Namespace) -> None:
     if args.replicates < 0 or args.seed < 0:
         raise InputError(f"--replicates {args.replicates} and --seed {args.seed} must not be negative.")
     one, real = read_features(args.path), read_features(args.real)
-    tables = judge(one, real, name=args.name, system=args.system, replicates=args.replicates, seed=args.seed)
+    tables = judge(
+        one,
+        real,
+        name=args.name,
+        system=args.system,
+        replicates=args.replicates,
+        seed=args.seed,
+        resample_as=args.resample_as,
+    )
     for table, path in zip(tables, (args.measures, args.evidence), strict=True):
         write_table(table, path)
     print(f"{args.name or one.set}: {len(tables.measures)} measures of {len(one.codes)} sequences")

@@ -38,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--system", default="epd_gendna", metavar="SLUG", help="system named in the evidence (default epd_gendna)"
     )
+    p.add_argument(
+        "--resample-as",
+        metavar="NAME",
+        help="sets with one name are resampled alike: refinements beside what they refine (default: the set's own)",
+    )
     p.add_argument("--measures", required=True, metavar="TSV", help="measures: value, low, high (95 %%), n, convention")
     p.add_argument("--curves", required=True, metavar="TSV", help="motif occurrence by position, percent of sequences")
     p.add_argument("--composition", required=True, metavar="TSV", help="fractions of A, C, G, T by position")
@@ -90,6 +95,7 @@ def main(args: argparse.Namespace) -> None:
         system=args.system,
         replicates=args.replicates,
         seed=args.seed,
+        resample_as=args.resample_as,
     )
     for table, path in zip(tables, (args.measures, args.curves, args.composition, args.evidence), strict=True):
         write_table(table, path)
