@@ -316,11 +316,11 @@ def origin(name):
     if name in GENERATORS:
         how = GENERATORS[name]["sampling"]
         sampler, number = how.get("sampler"), how.get("nfe") or how.get("rounds")
-        return name, GENERATORS[name]["kind"], "-", sampler or "-", number or "-", "-"
+        return name, name, "-", sampler or "-", number or "-", "-"
     if name in REFINEMENTS:
         entry = REFINEMENTS[name]
-        kind = f"random {entry['control']}" if entry["control"] else f"absorb & escape, {entry['rule']}"
-        parents = " + ".join(refined(name)[key] for key in ("diffusion", "autoregression"))
+        kind = f"random_{entry['control']}" if entry["control"] else f"absorb & escape, {entry['rule']}"
+        parents = entry["like"] or " + ".join(entry[key] for key in ("diffusion", "autoregression"))
         return name, kind, parents, "-", "-", "-" if entry["control"] else entry["threshold"]
     return name, "real" if name in ("train", "test") else "floor", "-", "-", "-", "-"
 
