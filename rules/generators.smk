@@ -156,7 +156,7 @@ rule train_autoencoder:
     benchmark:
         "benchmarks/train_autoencoder/{autoencoder}.jsonl"
     # the longest chain of steps first: everything waits for it
-    priority: 1
+    priority: 2
     conda:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
@@ -232,7 +232,7 @@ rule train_latent_diffusion:
     benchmark:
         "benchmarks/train_latent_diffusion/{latent}.jsonl"
     # the longest chain of steps first: everything waits for it
-    priority: 1
+    priority: 3
     conda:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
