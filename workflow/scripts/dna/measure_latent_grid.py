@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from genovision.dna.examples import read_examples, read_samples
-from genovision.dna.generators import check_names
+from genovision.dna.generators import check_length, check_names
 from genovision.dna.selection import Validation
 from genovision.errors import InputError
 from genovision.tables import write_table
@@ -55,6 +55,7 @@ def main(args: argparse.Namespace) -> None:
     for *levels, path in tqdm(args.run, desc="runs", disable=None):
         samples = read_samples(path)
         check_names(path, samples.names, examples.names)
+        check_length(path, samples.tokens.shape[1], examples.length)
         frames.append(
             validation.measure(samples.tokens, samples.species).assign(**dict(zip(FACTORS, levels, strict=True)))
         )
