@@ -2,6 +2,7 @@
 
 import argparse
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
@@ -41,19 +42,19 @@ def main(args: argparse.Namespace) -> None:
     if args.number < 2 or args.replicates < 2 or args.seed < 0 or args.threads < 1:
         raise InputError("--number and --replicates must be 2 or more, --threads 1 or more, --seed not negative.")
     torch.set_num_threads(args.threads)
-    examples = read_examples(args.data)
+    examples, runs = read_examples(args.data), [(levels, path, read_samples(path)) for *levels, path in args.run]
+    number = min(args.number, *(count for _, _, samples in runs for count in np.bincount(samples.species)))
     validation = Validation(
         examples,
         args.embedding,
         args.autoencoder,
         components=args.components,
-        number=args.number,
+        number=number,
         replicates=args.replicates,
         seed=args.seed,
     )
     frames = []
-    for *levels, path in tqdm(args.run, desc="runs", disable=None):
-        samples = read_samples(path)
+    for levels, path, samples in tqdm(runs, desc="runs", disable=None):
         check_names(path, samples.names, examples.names)
         check_length(path, samples.tokens.shape[1], examples.length)
         frames.append(

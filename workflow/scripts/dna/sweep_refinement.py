@@ -83,8 +83,10 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--metric {args.metric}: choose one of {', '.join(METRICS)}.")
     torch.set_num_threads(args.threads)
     tried = settings(args.thresholds, args.rules)
-    examples, samples = read_examples(args.data), cut(read_samples(args.samples), args.number)
-    alone = cut(read_samples(args.alone), args.number)
+    examples, samples, alone = read_examples(args.data), read_samples(args.samples), read_samples(args.alone)
+    # as many of every species and of both parents, and of the validation fold
+    number = min(args.number, *np.bincount(samples.species), *np.bincount(alone.species))
+    samples, alone = cut(samples, number), cut(alone, number)
     network, _ = read_autoregression(args.autoregression)
     for path, names, length in (
         (args.samples, samples.names, samples.tokens.shape[1]),
@@ -99,7 +101,7 @@ def main(args: argparse.Namespace) -> None:
         args.embedding,
         args.autoencoder,
         components=args.components,
-        number=args.number,
+        number=number,
         replicates=args.replicates,
         seed=args.seed,
     )
