@@ -30,16 +30,13 @@ DNA_MODELS = [  # name and folder of what is trained
 MADE += REFINEMENTS
 JUDGED = ["test", *(name for name in config["dna"]["sets"] if name != "annotation"), *MADE]
 ENSEMBLE = config["dna"]["ensemble"]
-PAIR = config["dna"]["sweep"]["pair"]  # the diffusion and the autoregressive model that the sweep refines with each other
+# the diffusion and the autoregressive model that the sweep refines with each other
+PAIR = config["dna"]["sweep"]["pair"]
 FRED = f"results/dna/autoencoders/{config['dna']['fred']}"  # the autoencoder of FReD's features, trained apart from the generators'
 # sequences that an autoregressive model should find strange: other species, floors, and what generators made
 DNA_OODS = [
     *[(name, f"results/dna/strangers/{name}.fa") for name in config["dna"]["strangers"]],
-    *[
-        (name, f"results/dna/sets/{species}/{name}.fa")
-        for name in config["dna"]["detected"]
-        for species in LEARNED
-    ],
+    *[(name, f"results/dna/sets/{species}/{name}.fa") for name in config["dna"]["detected"] for species in LEARNED],
 ]
 DNA_SYSTEMS = ("discdiff", "absorb_escape")
 for system in DNA_SYSTEMS:
@@ -414,7 +411,9 @@ rule sweep_refinement:
         autoencoder=FRED,
         components=lookup(dpath="dna/components", within=config),
         number=lookup(dpath="dna/sweep/number", within=config),
-        thresholds=repeated("thresholds", [(kind, *found) for kind, found in config["dna"]["sweep"]["thresholds"].items()]),
+        thresholds=repeated(
+            "thresholds", [(kind, *found) for kind, found in config["dna"]["sweep"]["thresholds"].items()]
+        ),
         metric=lookup(dpath="dna/sweep/metric", within=config),
         replicates=lookup(dpath="dna/sweep/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),

@@ -22,7 +22,11 @@ def measures(name: str, value: float) -> pd.DataFrame:
 
 
 def evidence(name: str, values: dict[int, float], metric: str = "fred") -> pd.DataFrame:
-    rows = [("x", metric, name, group, k, v + shift) for group, shift in (("A_thaliana", 0.0), ("S_cerevisiae", 2.0)) for k, v in values.items()]
+    rows = [
+        ("x", metric, name, group, k, v + shift)
+        for group, shift in (("A_thaliana", 0.0), ("S_cerevisiae", 2.0))
+        for k, v in values.items()
+    ]
     return pd.DataFrame(rows, columns=["system", "metric", "side", "group", "replicate", "value"])
 
 
@@ -30,7 +34,9 @@ def test_every_row_has_its_floor_and_its_origin_in_the_order_of_the_sets():
     table = tidy([measures("discdiff", 5.0), measures("train", 1.0)], ORIGINS, "train")
     assert list(table.columns) == TIDY
     assert list(dict.fromkeys(table["set"])) == ["train", "discdiff"]
-    own = table[(table["set"] == "discdiff") & (table["species"] == "S_cerevisiae") & (table["metric"] == "fred")].iloc[0]
+    own = table[(table["set"] == "discdiff") & (table["species"] == "S_cerevisiae") & (table["metric"] == "fred")].iloc[
+        0
+    ]
     assert own["value"] == 7.0 and own["floor"] == 3.0 and own["sampler"] == "dpm++2m"
 
 
@@ -69,7 +75,12 @@ def test_conditions_hold_fail_or_stay_unclear_by_their_interval():
         evidence("ar", {-1: 0.9, 0: 0.9, 1: 0.9}, "cor:TATA-box"),
         evidence("dm", {-1: 0.8, 0: 0.8, 1: 0.8}, "cor:TATA-box"),
     ]
-    told = {"dm": {"calibration_error": [0.2, 0.1, 0.3], "error_auroc": {"decoder": [0.5, 0.4, 0.6], "posterior": [0.8, 0.7, 0.9]}}}
+    told = {
+        "dm": {
+            "calibration_error": [0.2, 0.1, 0.3],
+            "error_auroc": {"decoder": [0.5, 0.4, 0.6], "posterior": [0.8, 0.7, 0.9]},
+        }
+    }
     edits = pd.DataFrame({"set": ["ae", "random"], "rule": ["natural", "refill"], "edit_rate": [0.001, 0.001]})
     found = conditions(pd.concat(frames), told, edits, "dm", "ar").set_index("condition")["holds"]
     assert found["the autoregressive model is better locally"] == "yes"

@@ -51,7 +51,9 @@ def samples():
 def test_the_posteriors_confidence_is_that_of_the_base_that_stands_there(samples):
     found = confidence_of(samples, "posterior")
     for row, column in [(0, 0), (7, 11), (N - 1, L - 1)]:
-        assert found[row, column] == pytest.approx(samples.posterior[row, column, samples.tokens[row, column]], rel=1e-5)
+        assert found[row, column] == pytest.approx(
+            samples.posterior[row, column, samples.tokens[row, column]], rel=1e-5
+        )
     assert np.array_equal(confidence_of(samples, "decoder"), samples.confidence.astype(np.float64))
 
 
@@ -67,9 +69,7 @@ def test_a_temperature_above_one_flattens_and_one_changes_nothing(samples):
 def test_refining_is_absorb_escape_whatever_the_batch(samples, rule):
     setting = Setting(rule, "decoder", 0.6)
     uniforms = stream(9, "absorb and escape").random((N, L))
-    expected = absorb_escape(
-        samples.tokens, samples.confidence, Chain(samples.species), 0.6, uniforms, escape=rule
-    )
+    expected = absorb_escape(samples.tokens, samples.confidence, Chain(samples.species), 0.6, uniforms, escape=rule)
     for batch in (7, N):
         tokens, edited = refine(samples, Network(), setting, seed=9, batch=batch)
         assert np.array_equal(tokens, expected[0]) and np.array_equal(edited, expected[1])
@@ -89,8 +89,10 @@ def test_the_product_is_proportional_to_both_models(samples):
 
 
 def test_a_uniform_factor_leaves_the_autoregressive_model(samples):
-    flat = Samples(*(getattr(samples, name) for name in ("tokens", "confidence", "species", "names")),
-                   np.full((N, L, 4), 0.25, dtype=np.float32))
+    flat = Samples(
+        *(getattr(samples, name) for name in ("tokens", "confidence", "species", "names")),
+        np.full((N, L, 4), 0.25, dtype=np.float32),
+    )
     product = refine(flat, Network(), Setting("threshold", "decoder", 0.7, "product"), seed=2)
     plain = refine(flat, Network(), Setting("threshold", "decoder", 0.7), seed=2)
     assert np.array_equal(product[0], plain[0])
@@ -118,7 +120,11 @@ def test_letters_follow_the_species_of_the_sequence(samples):
 
 
 def test_bad_settings_are_told(samples, tmp_path):
-    for options, word in [({"rule": "magic"}, "rule"), ({"confidence": "gut"}, "confidence"), ({"threshold": 1.5}, "threshold")]:
+    for options, word in [
+        ({"rule": "magic"}, "rule"),
+        ({"confidence": "gut"}, "confidence"),
+        ({"threshold": 1.5}, "threshold"),
+    ]:
         with pytest.raises(InputError, match=word):
             Setting(**options)
     bare = Samples(samples.tokens, samples.confidence, samples.species, samples.names)

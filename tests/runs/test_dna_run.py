@@ -40,8 +40,21 @@ def test_the_claims_of_both_systems_have_verdicts(finished):
 
 def test_every_set_has_every_measure_and_its_floor(finished):
     table = pd.read_csv(finished / "results/dna/generators/table.tsv", sep="\t", keep_default_na=False, na_values=[""])
-    assert [*("test", "train", "shuffle", "markov5", "position_markov3"), *MADE, "chance"] == list(dict.fromkeys(table["set"]))
-    wanted = {"fred", "p_fid", "js3", "js6", "cor", "mse", "div", "discriminator_logistic", "discriminator_cnn", "species_accuracy"}
+    assert [*("test", "train", "shuffle", "markov5", "position_markov3"), *MADE, "chance"] == list(
+        dict.fromkeys(table["set"])
+    )
+    wanted = {
+        "fred",
+        "p_fid",
+        "js3",
+        "js6",
+        "cor",
+        "mse",
+        "div",
+        "discriminator_logistic",
+        "discriminator_cnn",
+        "species_accuracy",
+    }
     for name in MADE:
         own = table[table["set"] == name]
         assert wanted <= set(own["metric"]) and set(own["species"]) == {"A_thaliana", "S_cerevisiae"}
@@ -85,7 +98,13 @@ def test_a_finished_run_has_nothing_to_do_and_absorb_escape_concerns_no_training
     found = set(planned(clone, *OVERLAY))
     assert {"refine_samples", "sweep_refinement", "measure_set", "judge_set", "join_generators"} <= found
     assert not found & {
-        *("train_autoregression", "train_latent_diffusion", "train_base_diffusion", "train_autoencoder", "train_embedding"),
+        *(
+            "train_autoregression",
+            "train_latent_diffusion",
+            "train_base_diffusion",
+            "train_autoencoder",
+            "train_embedding",
+        ),
         *("sample_generator", "calibrate_generator", "score_sequences"),
     }
 
@@ -100,5 +119,10 @@ def test_a_threshold_reruns_its_refinement_and_what_follows(finished, clone):
 def test_the_grid_of_latent_models_runs_by_its_name(finished):
     run_workflow(finished, "latent_grid", *OVERLAY)
     grid = pd.read_csv(finished / "results/dna/grid/table.tsv", sep="\t")
-    assert set(grid["betas"]) == {"linear", "angular"} and set(grid["metric"]) == {"fred", "p_fid", "js6", "cor:TATA-box"}
+    assert set(grid["betas"]) == {"linear", "angular"} and set(grid["metric"]) == {
+        "fred",
+        "p_fid",
+        "js6",
+        "cor:TATA-box",
+    }
     assert (finished / "results/dna/grid/effects.svg").is_file()

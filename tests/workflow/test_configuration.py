@@ -37,6 +37,7 @@ def test_defaults_fill_a_short_configuration():
     images = {key: CONFIG["classifiers"][key] for key in ("fashion_mnist", "openmoji", "imagenet")}
     config = {"promoters": {"species": ["A_thaliana"]}, "genomes": {"A_thaliana": CONFIG["genomes"]["A_thaliana"]}}
     config["classifiers"] = images
+    config["systems"] = ["epd_gendna", "punc"]  # discdiff and absorb_escape need generators, which have no default
     check_config(config, SCHEMA)
     assert config["promoters"]["split"]["fractions"] == [0.8, 0.1, 0.1]
     assert config["dna"]["replicates"] == CONFIG["dna"]["replicates"]

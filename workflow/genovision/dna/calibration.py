@@ -18,13 +18,13 @@ HOTTEST = 100.0  # temperatures are looked for between its inverse and it
 def logits_of(probabilities: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Logits (..., 4) of distributions (..., 4): their logarithms, those of 0 as of the smallest normal float32.
 
-    ValueError with the place of the first row that is no distribution (negative, not a number, or a sum further than 1e-3 from 1).
+    InputError with the place of the first row that is no distribution (negative, not a number, or a sum further than 1e-3 from 1).
     """
     found = np.asarray(probabilities, dtype=np.float64)
     wrong = ~((found >= 0).all(axis=-1) & (np.abs(found.sum(axis=-1) - 1) <= 1e-3))
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"row {place} is no distribution: {found[place].tolist()}")
+        raise InputError(f"row {place} is no distribution: {found[place].tolist()}.")
     return np.log(np.maximum(found, np.finfo(np.float32).tiny))
 
 

@@ -54,9 +54,9 @@ def read_examples(path: str | os.PathLike) -> Examples:
         raise InputError(
             f"{path}: codes {codes.shape}, species {species.shape} and fold {fold.shape} disagree; write it with dna/encode_promoters."
         )
-    _check_species(path, species, names)
-    if fold.size and fold.max() >= len(FOLDS):
-        raise InputError(f"{path}: fold {fold.max()} is none of 0 to {len(FOLDS) - 1} ({', '.join(FOLDS)}).")
+    _check_species(path, species, names, len(codes))
+    if odd := set(fold.tolist()) - set(range(len(FOLDS))):
+        raise InputError(f"{path}: fold {min(odd)} is none of 0 to {len(FOLDS) - 1} ({', '.join(FOLDS)}).")
     return Examples(codes, species.astype(np.int64), fold.astype(np.uint8), tuple(map(str, names)))
 
 
@@ -93,7 +93,7 @@ def write_samples(path: str | os.PathLike, samples: Samples) -> None:
 
 
 def read_samples(path: str | os.PathLike) -> Samples:
-    """Read samples.npz; InputError when shapes disagree or a confidence is no probability (with its place)."""
+    """Read samples.npz; InputError when shapes disagree, or a confidence or posterior is no probability (with its place)."""
     found = read_arrays(path)
     if missing := {"tokens", "confidence", "species", "names"} - set(found):
         raise InputError(f"{path} has no array {', '.join(sorted(missing))}; write it with dna/sample_generator.")
@@ -107,7 +107,15 @@ def read_samples(path: str | os.PathLike) -> Samples:
     if odd.any():
         row, column = np.argwhere(odd)[0]
         raise InputError(f"{path}: the confidence of sequence {row} at position {column} is {confidence[row, column]}.")
-    _check_species(path, found["species"], found["names"])
+    if "posterior" in found:
+        given = found["posterior"]
+        odd = ~((given >= 0).all(axis=2) & (np.abs(given.sum(axis=2) - 1) <= 1e-3))
+        if odd.any():
+            row, column = np.argwhere(odd)[0]
+            raise InputError(
+                f"{path}: the posterior of sequence {row} at position {column} is no distribution: {given[row, column].tolist()}."
+            )
+    _check_species(path, found["species"], found["names"], len(tokens))
     return Samples(
         tokens,
         confidence,
@@ -128,8 +136,9 @@ def _check_codes(path, name: str, codes) -> None:
         )
 
 
-def _check_species(path, species, names) -> None:
+def _check_species(path, species, names, number: int) -> None:
     if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) < len(names):
         raise InputError(f"{path}: names must be different strings.")
-    if species.ndim != 1 or (species.size and not 0 <= species.min() <= species.max() < len(names)):
+    whole = species.dtype.kind in "iu" and species.shape == (number,)
+    if not whole or not 0 <= species.min() <= species.max() < len(names):
         raise InputError(f"{path}: species must be numbers from 0 to {len(names) - 1}, one per sequence.")

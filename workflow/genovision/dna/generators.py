@@ -9,8 +9,10 @@
 Samplers are those of genovision.samplers by name.
 """
 
+import inspect
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +25,7 @@ from genovision.errors import InputError
 from genovision.resampling import stream
 
 FACTS = "dna.json"
+OPTIONS = ("sampler", "nfe", "rounds", "guidance", "temperature")  # of `draw`, that a user chooses
 
 
 class Generator(Protocol):
@@ -65,6 +68,8 @@ class Autoregression:
         self.network, self.names, self.length = network, network.species, network.length
 
     def draw(self, labels: npt.NDArray[np.int64], seed: int, *, temperature: float = 1.0) -> Drawn:
+        if not temperature > 0:
+            raise InputError(f"temperature {temperature} must be above 0.")
         uniforms = stream(seed, "autoregression").random((len(labels), self.length))
         return Drawn(*autoregression.sample(self.network, labels, uniforms, temperature))
 
@@ -88,9 +93,24 @@ def open_generator(folder: str | os.PathLike) -> Generator:
     return readers[kind](folder)
 
 
+def check_options(generator: Generator, options: Iterable[str]) -> None:
+    """InputError for an option that `draw` of this kind of generator does not take."""
+    found = inspect.signature(generator.draw).parameters.values()
+    known = [one.name for one in found if one.kind is one.KEYWORD_ONLY and one.name in OPTIONS]
+    for name in options:
+        if name not in known:
+            raise InputError(f"a generator of kind {generator.kind} takes {', '.join(known)}, not {name}.")
+
+
+def check_length(path: str | os.PathLike, length: int, wanted: int) -> None:
+    """InputError unless a model's or set's sequences are as long as the data's."""
+    if length != wanted:
+        raise InputError(f"{path} has sequences of {length} bases, the data's have {wanted}.")
+
+
 def check_names(folder: str | os.PathLike, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
     """InputError unless the model's species are those of the data, in the same order."""
     if tuple(names) != tuple(wanted):
         raise InputError(
-            f"{folder} was trained on {', '.join(names)}, the data are of {', '.join(wanted)}: labels would not fit."
+            f"{folder} is of {', '.join(names)}, the data are of {', '.join(wanted)}: labels would not fit."
         )

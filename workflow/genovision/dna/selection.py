@@ -11,6 +11,7 @@ from genovision.dna.autoencoders import read_autoencoder
 from genovision.dna.description import posterior_means, principal_components, projected
 from genovision.dna.embedding import describe, read_embedding
 from genovision.dna.examples import Examples
+from genovision.dna.generators import check_length, check_names
 from genovision.dna.judgement import frechet
 from genovision.dna.measures import KMER, shifted
 from genovision.dna.motifs import EPD, hits
@@ -26,7 +27,7 @@ class Validation:
 
     number      sequences per species, at most; samples are cut to the same number
     replicates  bootstrap samples of both sides, the same for every setting, so differences between settings are paired
-    InputError when a species has too few for a covariance of the features.
+    InputError when a species has too few for a covariance of the features, and for encoders of other sequences.
     """
 
     def __init__(
@@ -40,9 +41,12 @@ class Validation:
         replicates: int = 50,
         seed: int = 0,
     ):
-        self.names, self.replicates, self.seed = examples.names, replicates, seed
+        self.names, self.length, self.replicates, self.seed = examples.names, examples.length, replicates, seed
         self.network = read_embedding(embedding)
-        self.autoencoder, _ = read_autoencoder(autoencoder)
+        check_names(embedding, self.network.species, examples.names)
+        check_length(embedding, self.network.config.length, examples.length)
+        self.autoencoder, facts = read_autoencoder(autoencoder)
+        check_length(autoencoder, facts["length"], examples.length)
         self.basis = principal_components(posterior_means(self.autoencoder, examples.of("train")[0]), components)
         codes, species = examples.of("validation")
         self.real = [codes[species == label][:number] for label in range(len(self.names))]
@@ -69,7 +73,8 @@ class Validation:
         return np.vstack([np.ones((1, number)), drawn])
 
     def measure(self, tokens: npt.NDArray[np.uint8], species: npt.NDArray[np.int64]) -> pd.DataFrame:
-        """Rows metric, value, low, high, averaged over species. InputError when a species has fewer samples than the fold."""
+        """Rows metric, value, low, high, averaged over species. InputError when a species has fewer samples than the fold, or of another length."""
+        check_length("a set", tokens.shape[1], self.length)
         found: dict[str, list] = {metric: [] for metric in METRICS}
         for label, (size, real) in enumerate(zip(self.sizes, self.seen, strict=True)):
             codes = tokens[species == label][:size]

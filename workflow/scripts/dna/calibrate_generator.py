@@ -9,7 +9,7 @@ import torch
 from genovision.atomic import replacing
 from genovision.dna import autoregression, calibration
 from genovision.dna.examples import read_examples
-from genovision.dna.generators import Autoregression, check_names, open_generator
+from genovision.dna.generators import Autoregression, check_length, check_names, open_generator
 from genovision.errors import InputError
 from genovision.resampling import bootstrap_counts, interval, stream
 from genovision.tables import write_table
@@ -60,6 +60,7 @@ def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     examples, generator = read_examples(args.data), open_generator(args.generator)
     check_names(args.generator, generator.names, examples.names)
+    check_length(args.generator, generator.length, examples.length)
     codes, labels = examples.of("validation")
     rng = stream(args.seed, "calibration")
     rows = np.sort(rng.permutation(len(codes))[: args.number])

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from genovision.dna.examples import read_examples, read_samples
-from genovision.dna.generators import check_names
+from genovision.dna.generators import check_length, check_names
 from genovision.dna.selection import Validation
 from genovision.errors import InputError
 from genovision.tables import write_table
@@ -56,6 +56,7 @@ def main(args: argparse.Namespace) -> None:
     frames = []
     for levels, path, samples in tqdm(runs, desc="runs", disable=None):
         check_names(path, samples.names, examples.names)
+        check_length(path, samples.tokens.shape[1], examples.length)
         frames.append(
             validation.measure(samples.tokens, samples.species).assign(**dict(zip(FACTORS, levels, strict=True)))
         )

@@ -12,7 +12,7 @@ from genovision.dna.absorb_escape import summary
 from genovision.dna.autoregression import read_autoregression
 from genovision.dna.examples import Samples, read_examples, read_samples, write_samples
 from genovision.dna.fasta import write_set
-from genovision.dna.generators import check_names
+from genovision.dna.generators import check_length, check_names
 from genovision.dna.refinement import (
     CONFIDENCES,
     CONTROLS,
@@ -71,10 +71,12 @@ def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     samples, examples = read_samples(args.samples), read_examples(args.data)
     check_names(args.samples, samples.names, examples.names)
+    check_length(args.samples, samples.tokens.shape[1], examples.length)
     if len(args.sets) != len(samples.names):
         raise InputError(f"--sets names {len(args.sets)} files; {args.samples} has {len(samples.names)} species.")
     network, _ = read_autoregression(args.autoregression)
     check_names(args.autoregression, network.species, samples.names)
+    check_length(args.autoregression, network.length, examples.length)
     calibration = read_temperature(args.calibration) if args.calibration else 1.0
     setting = _setting(args)
     if (setting.confidence == "calibrated" or setting.proposal == "product") and not args.calibration:

@@ -8,7 +8,7 @@ import torch
 from genovision.alphabet import decode
 from genovision.dna.examples import Drawn, Samples, read_examples, write_samples
 from genovision.dna.fasta import write_set
-from genovision.dna.generators import check_names, open_generator
+from genovision.dna.generators import OPTIONS, check_length, check_names, check_options, open_generator
 from genovision.errors import InputError
 
 
@@ -40,15 +40,12 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--sets names {len(args.sets)} files; {args.data} has {len(examples.names)} species.")
     generator = open_generator(args.generator)
     check_names(args.generator, generator.names, examples.names)
-    if generator.length != examples.length:
-        raise InputError(
-            f"{args.generator} makes {generator.length} bases, {args.data} has sequences of {examples.length}."
-        )
+    check_length(args.generator, generator.length, examples.length)
     _, held_out = examples.of("test")
     counts = [args.number or int((held_out == label).sum()) for label in range(len(examples.names))]
     labels = np.repeat(np.arange(len(counts)), counts)
-    options = {name: getattr(args, name) for name in ("sampler", "nfe", "rounds", "guidance", "temperature")}
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    check_options(generator, given)
     drawn = Drawn(*generator.draw(labels, args.seed, **given))
     posterior = generator.posterior(drawn.tokens, labels, args.seed) if args.posterior else None
     for label, path in enumerate(args.sets):

@@ -13,7 +13,7 @@ from genovision.atomic import replacing
 from genovision.dna.absorb_escape import summary
 from genovision.dna.autoregression import read_autoregression
 from genovision.dna.examples import Samples, read_examples, read_samples
-from genovision.dna.generators import check_names
+from genovision.dna.generators import check_length, check_names
 from genovision.dna.refinement import CONFIDENCES, RULES, Setting, confidence_of, control, read_temperature, refine
 from genovision.dna.selection import METRICS, Validation
 from genovision.errors import InputError
@@ -88,8 +88,13 @@ def main(args: argparse.Namespace) -> None:
     number = min(args.number, *np.bincount(samples.species), *np.bincount(alone.species))
     samples, alone = cut(samples, number), cut(alone, number)
     network, _ = read_autoregression(args.autoregression)
-    for path, names in ((args.samples, samples.names), (args.autoregression, network.species)):
+    for path, names, length in (
+        (args.samples, samples.names, samples.tokens.shape[1]),
+        (args.alone, alone.names, alone.tokens.shape[1]),
+        (args.autoregression, network.species, network.length),
+    ):
         check_names(path, names, examples.names)
+        check_length(path, length, examples.length)
     calibration = read_temperature(args.calibration)
     validation = Validation(
         examples,
@@ -102,13 +107,13 @@ def main(args: argparse.Namespace) -> None:
     )
     frames = []
 
-    def add(tokens, **columns) -> pd.DataFrame:
-        found = validation.measure(tokens, samples.species)
+    def add(tokens, species=samples.species, **columns) -> pd.DataFrame:
+        found = validation.measure(tokens, species)
         frames.append(found.assign(**columns))
         return found.set_index("metric")
 
     add(samples.tokens, rule="diffusion", control="none")
-    add(alone.tokens, rule="autoregression", control="none")
+    add(alone.tokens, alone.species, rule="autoregression", control="none")
     pool, values = examples.of("train"), []
     for setting in tqdm(tried, desc="settings", disable=None):
         tokens, edited = refine(samples, network, setting, calibration=calibration, seed=args.seed)
