@@ -73,7 +73,10 @@ class Validation:
         return np.vstack([np.ones((1, number)), drawn])
 
     def measure(self, tokens: npt.NDArray[np.uint8], species: npt.NDArray[np.int64]) -> pd.DataFrame:
-        """Rows metric, value, low, high, averaged over species. InputError when a species has fewer samples than the fold, or of another length."""
+        """Rows metric, value, low, high, averaged over species.
+
+        InputError when a species has fewer samples than the fold, or of another length.
+        """
         check_length("a set", tokens.shape[1], self.length)
         found: dict[str, list] = {metric: [] for metric in METRICS}
         for label, (size, real) in enumerate(zip(self.sizes, self.seen, strict=True)):
