@@ -338,13 +338,13 @@ def test_training_taken_up_ends_with_the_same_weights(sequences, tmp_path):
 def test_calls_that_make_no_sense(model):
     generator = model[1]
     tokens = np.zeros((2, 24), dtype=np.uint8)
-    with pytest.raises(ValueError, match=r"labels run from 0 to 2 \(any\), not from 0 to 3"):
+    with pytest.raises(InputError, match=r"none of 0 \(A_one\), 1 \(B_two\), 2 \(any\)"):
         generator.draw([0, 3], 0)
     with pytest.raises(ValueError, match=r"labels must be \(N,\) whole numbers"):
         generator.draw([0.5], 0)
-    with pytest.raises(ValueError, match=r"tokens have shape \(2, 23\); \(2, 24\) is needed"):
+    with pytest.raises(InputError, match=r"tokens \(2, 23\) must be 2 sequences of 24 bases"):
         generator.posterior(tokens[:, 1:], [0, 0], 0)
-    with pytest.raises(ValueError, match="tokens run from 0"):
+    with pytest.raises(InputError, match="sequence 0 at position 0 is 4; bases are 0 to 3"):
         generator.posterior(tokens + 4, [0, 0], 0)
     for options, message in (
         ({"rounds": 25}, "rounds 25 must lie in 1 to 24"),

@@ -171,7 +171,7 @@ class BaseDiffusion:
         guidance: 1 without; more pushes away from what the model says of any species, at twice the calls
         A sequence depends on the seed and its place among the labels, not on `batch`; a stochastic sampler draws for all at once.
         """
-        labels = check_labels(labels, len(self.names))
+        labels = check_labels(labels, self.names)
         _check(guidance, batch)
         setting = settings(sampler, 0)[0]
         noise = stream(seed, "noise").standard_normal((len(labels), 4, 1, self.length), dtype=np.float32)
@@ -205,7 +205,7 @@ class BaseDiffusion:
 
         The mean over `repeats` draws of noise. A low level gives the bases back; at 1 nothing but the label is known.
         """
-        labels = check_labels(labels, len(self.names))
+        labels = check_labels(labels, self.names)
         tokens = check_tokens(tokens, labels, self.length)
         _check(guidance, batch)
         check_positive(repeats=repeats)

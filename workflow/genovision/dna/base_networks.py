@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -392,23 +392,27 @@ def check_positive(**values: float) -> None:
             raise InputError(f"{name} {value} must be positive.")
 
 
-def check_labels(labels: npt.ArrayLike, species: int) -> npt.NDArray[np.int64]:
-    """Labels (N,) int64; ValueError unless all are numbers from 0 to `species`, which stands for any."""
+def check_labels(labels: npt.ArrayLike, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Labels (N,) int64; InputError unless all are places in `names`, or their number, which stands for any species."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be (N,) whole numbers, not {labels.shape} of {labels.dtype}")
-    if labels.size and not 0 <= labels.min() <= labels.max() <= species:
-        raise ValueError(f"labels run from 0 to {species} (any), not from {labels.min()} to {labels.max()}")
+        raise InputError(f"labels must be (N,) whole numbers, not {labels.shape} of {labels.dtype}.")
+    odd = (labels < 0) | (labels > len(names))
+    if odd.any():
+        known = ", ".join(f"{label} ({name})" for label, name in enumerate((*names, "any")))
+        raise InputError(f"label {labels[odd][0]} of sequence {odd.argmax()} is none of {known}.")
     return labels.astype(np.int64)
 
 
 def check_tokens(tokens: npt.ArrayLike, labels: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
-    """Tokens (N, L); ValueError for another length or number than labels, or a token that is no base."""
+    """Tokens (N, L); InputError for another length or number than labels, or a token that is no base."""
     tokens = np.asarray(tokens)
     if tokens.shape != (len(labels), length):
-        raise ValueError(f"tokens have shape {tokens.shape}; ({len(labels)}, {length}) is needed")
-    if tokens.size and not 0 <= tokens.min() <= tokens.max() <= 3:
-        raise ValueError("tokens run from 0 (A) to 3 (T)")
+        raise InputError(f"tokens {tokens.shape} must be {len(labels)} sequences of {length} bases.")
+    odd = (tokens < 0) | (tokens > 3)
+    if odd.any():
+        row, place = np.argwhere(odd)[0]
+        raise InputError(f"sequence {row} at position {place} is {tokens[row, place]}; bases are 0 to 3 (A, C, G, T).")
     return tokens.astype(np.uint8)
 
 

@@ -143,7 +143,7 @@ class MaskedDiffusion:
         guidance:    1 without; more pushes away from what the model says of any species, at twice the calls
         A sequence depends on the seed and its place among the labels, not on `batch`. InputError for options outside their ranges.
         """
-        labels = check_labels(labels, len(self.names))
+        labels = check_labels(labels, self.names)
         self._check(temperature, guidance, batch)
         uniforms = stream(seed, "order of positions").random((len(labels), self.length), dtype=np.float32)
         told = stream(seed, "bases").random((len(labels), self.length), dtype=np.float32)
@@ -201,7 +201,7 @@ class MaskedDiffusion:
         A partition hides L / rounds positions at a time, each position once; the mean over `repeats` partitions. With rounds = L it is
         the conditional of every base given all the others. `order` says how a partition is made (`spread` knows only one), as in `turns`.
         """
-        labels = check_labels(labels, len(self.names))
+        labels = check_labels(labels, self.names)
         tokens = check_tokens(tokens, labels, self.length)
         self._check(temperature, guidance, batch)
         check_positive(repeats=repeats)
