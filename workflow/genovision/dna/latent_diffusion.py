@@ -291,9 +291,12 @@ class LatentDiffusion:
 
         guidance: 1 is none, 0 forgets the label;  batch: sequences at a time, without influence on the result
         progress: told the evaluations done after each
-        Noise is drawn for all N at once. InputError for labels that are none, a sampler that is none, and one that needs statistics.
+        Noise is drawn for all N at once. InputError for labels that are none, a negative guidance, a sampler that is none, and one that
+        needs statistics.
         """
         labels = self._labels(labels)
+        if not guidance >= 0:
+            raise InputError(f"guidance {guidance} must not be negative.")
         if not len(labels):
             return Drawn(np.empty((0, self.length), dtype=np.uint8), np.empty((0, self.length), dtype=np.float32))
         config = self.denoiser.scheduler_config
