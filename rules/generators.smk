@@ -407,8 +407,8 @@ rule sweep_refinement:
     params:
         repo=REPO,
         code=code("dna/sweep_refinement"),
-        autoregression=f"results/dna/generators/{PAIR['autoregression']}",
-        autoencoder=FRED,
+        autoregression=lambda wildcards, input: os.path.dirname(input.autoregression[0]),
+        autoencoder=lambda wildcards, input: os.path.dirname(input.autoencoder[0]),
         components=lookup(dpath="dna/components", within=config),
         number=lookup(dpath="dna/sweep/number", within=config),
         thresholds=repeated(
@@ -493,7 +493,7 @@ rule describe_set:
     params:
         repo=REPO,
         code=code("dna/describe_set"),
-        autoencoder=FRED,
+        autoencoder=lambda wildcards, input: os.path.dirname(input.autoencoder[0]),
         components=lookup(dpath="dna/components", within=config),
         real=lambda wildcards, input: option("real", input.real and [input.real]),
         threads=lookup(dpath="dna/threads", within=config),
@@ -591,7 +591,7 @@ rule measure_bits:
     params:
         repo=REPO,
         code=code("dna/measure_bits"),
-        model=f"results/dna/generators/{PAIR['autoregression']}",
+        model=lambda wildcards, input: os.path.dirname(input.model[0]),
         name=PAIR["autoregression"],
         replicates=lookup(dpath="dna/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
@@ -803,7 +803,7 @@ rule measure_latent_grid:
         runs=lambda wildcards, input: repeated(
             "run", [(*factors, path) for factors, path in zip(GRID.values(), input.samples, strict=True)]
         ),
-        autoencoder=FRED,
+        autoencoder=lambda wildcards, input: os.path.dirname(input.autoencoder[0]),
         components=lookup(dpath="dna/components", within=config),
         number=lookup(dpath="dna/sweep/number", within=config),
         replicates=lookup(dpath="dna/sweep/replicates", within=config),

@@ -26,6 +26,7 @@ from genovision.dna.base_networks import (  # noqa: E402
     Examples,
     around,
     between,
+    between_near,
     build,
     frequencies,
 )
@@ -198,7 +199,7 @@ def fitted(data, folder, steps, prediction="logits", loss=None, **options):
     examples = Examples(*data.of("train"), 2, 32, 0)
     objective = Objective(examples, data.of("validation"), noise_schedule(prediction), prediction)
     return train(
-        build(0, timed=True, **SMALL | options),
+        build(0, timed=True, local=2 * (prediction == "logits"), **SMALL | options),
         loss(objective) if loss else objective.loss,
         Recipe(steps, 32, 1e-2, average=0.9),
         objective.measure,
@@ -287,7 +288,7 @@ def test_weights_depend_on_the_seed_and_logits_on_the_label(kind):
     first, other = build(1, timed=kind == "onehot", **SMALL), build(2, timed=kind == "onehot", **SMALL)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not torch.equal(first.inside.weight, other.inside.weight)
-    assert called(first).shape == (2, 24, 4) and (called(first) == 0).all()
+    assert called(first).shape == (2, 24, 4) and called(first).abs().max() < 1e-4
     network = network_of(kind)
     assert not torch.allclose(called(network), called(network, label=2))
     if kind == "onehot":
@@ -306,26 +307,102 @@ def test_a_word_does_not_know_the_base_itself():
     assert words.max() < 5**4
 
 
-def test_words_are_counted_as_in_a_loop(monkeypatch):
+WORDS = [(left, right) for left in range(4) for right in range(4)]
+
+
+def counted(codes, word, places):
+    """How often each base stands between the known bases of a word of two to either side, at these places; by loop."""
+    counts, offsets = np.zeros(4), [-2, -1, 1, 2]
+    for one in codes:
+        for at in places:
+            known = [(at + offset, base) for offset, base in zip(offsets, word, strict=True) if base != MASK]
+            if all(0 <= place < codes.shape[1] and one[place] == base for place, base in known):
+                counts[one[at]] += 1
+    return counts
+
+
+@pytest.fixture
+def some_words(monkeypatch):
+    """50 random sequences of 12 bases; and 60 times a number of a word around a place, the word and the place."""
     monkeypatch.setattr(base_networks, "_SHORTER", 1e-9)
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 4, (50, 12))
-    found, checked = between(codes.astype(np.uint8), 2), 0
-    assert found.shape == (5**4, 4)
-    np.testing.assert_allclose(found.sum(axis=1), 1)
+    codes, found = rng.integers(0, 4, (50, 12)).astype(np.uint8), []
     for row, place in zip(rng.integers(0, 50, 60), rng.integers(2, 10, 60), strict=True):
         masked = np.where(rng.random(12) < 0.5, MASK, codes[row])
-        word, counts = masked[[place - 2, place - 1, place + 1, place + 2]], np.zeros(4)
-        if (word == MASK).all():
-            continue
-        for one in codes:
-            for at in range(2, 10):
-                if ((word == MASK) | (word == one[[at - 2, at - 1, at + 1, at + 2]])).all():
-                    counts[one[at]] += 1
-        number = int(around(torch.from_numpy(masked)[None], 2)[0, place])
+        word = masked[[place - 2, place - 1, place + 1, place + 2]]
+        if (word != MASK).any():
+            found.append((int(around(torch.from_numpy(masked)[None], 2)[0, place]), word, place))
+    return codes, found
+
+
+def test_words_are_counted_as_in_a_loop(some_words):
+    codes, words = some_words
+    found = between(codes, 2)
+    assert found.shape == (5**4, 4) and len(words) > 40
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    for number, word, _ in words:
+        counts = counted(codes, word, range(12))
         np.testing.assert_allclose(found[number], counts / counts.sum(), atol=1e-6)
-        checked += 1
-    assert checked > 40
+
+
+def test_words_near_a_position_are_counted_as_in_a_loop(some_words, monkeypatch):
+    monkeypatch.setattr(base_networks, "_ANYWHERE", 1e-9)
+    codes, words = some_words
+    found, expected = between_near(codes, 2)
+    assert found.shape == expected.shape == (12, 5**4, 4)
+    np.testing.assert_allclose(found.sum(axis=2), 1)
+    np.testing.assert_allclose(expected.sum(axis=2), 1)
+    overall, by_position = frequencies(codes)
+    for number, word, place in words:
+        counts = counted(codes, word, range(max(0, place - 3), min(12, place + 4)))
+        np.testing.assert_allclose(found[place, number], counts / counts.sum(), atol=1e-6)
+        wanted = between(codes, 2)[number] * by_position[place] / overall
+        np.testing.assert_allclose(expected[place, number], wanted / wanted.sum())
+    nothing = int(around(torch.full((1, 12), MASK), 2)[0, 5])
+    np.testing.assert_allclose(found[:, nothing], by_position)
+
+
+def test_a_word_seldom_seen_near_a_position_is_that_of_anywhere():
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 4, (400, 20)).astype(np.uint8)
+    codes[:, 8] = codes[:, 7]
+    found, expected = between_near(codes, 1)
+
+    def of(place, left, right):
+        return found[place, 5 * left + right], expected[place, 5 * left + right]
+
+    # what stands left is copied there and nowhere else
+    near, usual = of(8, 2, MASK)
+    assert near[2] > usual[2] + 0.05
+    far, usual = of(16, 2, MASK)
+    assert np.abs(far - usual).max() < 0.05
+
+
+def test_words_of_which_probabilities_are_known(data):
+    codes, labels = data.of("train")
+    network = build(0, timed=True, local=1, **SMALL)
+    x = 2 * torch.rand(3, 4, 24, generator=torch.Generator().manual_seed(0)).softmax(dim=1) - 1
+    told = torch.tensor([0, 1, 2])
+    with torch.no_grad():
+        assert network(x, told, torch.zeros(3)).abs().max() < 1e-6
+        network.begin_with(codes, labels)
+        found = network(x, told, torch.zeros(3)).softmax(dim=-1).numpy()
+        unsure = network(torch.full((3, 4, 24), -0.5), told, torch.zeros(3)).softmax(dim=-1).numpy()
+    for row, label in enumerate(told.tolist()):
+        own = codes if label == 2 else codes[labels == label]
+        frequency = frequencies(own)[1]
+        np.testing.assert_allclose(unsure[row], frequency, rtol=1e-4)
+        # by loop over the words, each neighbour weighed by its probability times its frequency
+        table, _ = between_near(own, 1)
+        likely = (x[row].numpy().T + 1) / 2 * frequency
+        likely /= likely.sum(axis=1, keepdims=True)
+        for place in (1, 9, 22):
+            means = [
+                sum(p[place - 1, left] * p[place + 1, right] * table[place, 5 * left + right] for left, right in WORDS)
+                for p in (likely, frequency)
+            ]
+            wanted = frequency[place] * means[0] / means[1]
+            np.testing.assert_allclose(found[row, place], wanted / wanted.sum(), rtol=1e-3)
 
 
 def test_a_word_never_seen_has_the_frequencies_of_the_shorter_one():
@@ -345,8 +422,9 @@ def test_a_word_never_seen_has_the_frequencies_of_the_shorter_one():
 
 def test_tables_begin_as_counts(data):
     codes, labels = data.of("train")
-    network = build(0, context=2, **SMALL)
+    network = build(0, context=2, local=1, **SMALL)
     network.begin_with(codes, labels)
+    assert network.words.abs().max() > 0.3 and network.nearby.abs().max() > 0.3
     masked = torch.full((3, 24), MASK)
     with torch.no_grad():
         found = network(masked, torch.tensor([0, 1, 2])).softmax(dim=-1).numpy()
@@ -354,7 +432,7 @@ def test_tables_begin_as_counts(data):
         counts = np.stack([(own == base).mean(axis=0) for base in range(4)], axis=1)
         assert np.abs(found[label] - counts).max() < 0.15
         np.testing.assert_allclose(found[label], frequencies(own)[1], rtol=1e-4)
-    timed = build(0, timed=True, **SMALL)
+    timed = build(0, timed=True, local=0, **SMALL)
     timed.begin_with(codes, labels)
     torch.testing.assert_close(timed.frequency, network.frequency)
 
@@ -366,6 +444,7 @@ def test_networks_that_cannot_be():
         ({"kernel": 4}, "kernel 4 must be odd"),
         ({"dilations": []}, r"dilations \[\] one or more"),
         ({"context": 5}, "context 5 must lie in 0 to 4"),
+        ({"local": 4}, "local 4 in 0 to 3"),
         ({"dropout": 1.0}, r"dropout 1.0 in \[0, 1\)"),
     ):
         with pytest.raises(InputError, match=message):
@@ -494,6 +573,7 @@ def test_the_command_says_what_is_wrong(command, data, tmp_path):
     options = ("--data", tmp_path / "sequences.npz", "--out", tmp_path / "out", *TINY)
     for more, message in (
         (("--kind", "onehot", "--context", 2), "--context goes with --kind masked"),
+        (("--kind", "onehot", "--prediction", "sample", "--local", 1), "--local goes with --prediction logits"),
         (("--kind", "masked", "--unlabelled", 1), r"--unlabelled 1.0 must lie in [0, 1)"),
         (("--kind", "masked", "--save-every", 0), "--save-every 0 must be 1 or more"),
         (("--kind", "masked", "--width", 9), "width 9 a multiple of 8"),

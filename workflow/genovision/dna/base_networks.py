@@ -2,9 +2,10 @@
 
 It says of every position how likely each base is there, given what is known of the others: bases of which some are masked, or bases
 under Gaussian noise at some time. A species label scales and shifts every layer (FiLM, Perez et al. 2018), a position embedding enters
-with the bases, because promoters are aligned at their start site. Two tables of each species add to the logits, the frequencies of bases
-by position and, for masked bases, the bases that stand between the words to either side. They begin as counts of the training set: what
-counting finds in a second, the convolutions need not learn.
+with the bases, because promoters are aligned at their start site.
+
+Tables of each species, counted in the training set, add to the logits: frequencies by position, what stands between the words to either
+side anywhere, and what stands between shorter words near this position. What counting finds in a second, the convolutions need not learn.
 
 A trained model is a folder: config.json and diffusion_pytorch_model.safetensors as diffusers writes them, and dna.json, written last.
 """
@@ -32,6 +33,8 @@ MASK = 4
 CONFIG, WEIGHTS, FACTS = "config.json", "diffusion_pytorch_model.safetensors", "dna.json"
 _GROUPS = 8  # of every normalisation
 _SHORTER = 50  # times that a word counts as seen with the frequencies of the shorter one
+_ANYWHERE = 100  # times that a word counts as seen near a position with the frequencies of anywhere
+_NEAR = 3  # positions to either side that count as near
 _FREQUENCIES = 32  # of the time embedding, from 1 to 1/10,000 per training step
 
 
@@ -59,7 +62,8 @@ class BaseNetwork(ModelMixin, ConfigMixin):
     species:    labels are 0 to species - 1, and `species` for any of them
     timed:      for noisy bases at a time; else for bases of which some are masked
     width, kernel, dilations: of the convolutions, one residual layer per dilation
-    context:    the table of words knows so many bases to either side of a masked one; 0 for none (and when timed)
+    context:    the table of words anywhere knows so many bases to either side of a masked one; 0 for none (and when timed)
+    local:      so many the table of words near a position knows; 0 for none. When timed it asks that x are probabilities, as 2 p - 1
     dropout:    in every layer
     """
 
@@ -71,14 +75,15 @@ class BaseNetwork(ModelMixin, ConfigMixin):
         species: int,
         length: int,
         timed: bool = False,
-        width: int = 96,
+        width: int = 64,
         kernel: int = 5,
-        dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
+        dilations: tuple[int, ...] = (1, 2, 4, 8, 16),
         context: int = 3,
+        local: int = 2,
         dropout: float = 0.0,
     ):
         super().__init__()
-        _check(species, length, width, kernel, dilations, context, dropout)
+        _check(species, length, width, kernel, dilations, context, local, dropout)
         self.inside = nn.Conv1d(4 if timed else 5, width, 2 * kernel - 1, padding=kernel - 1)
         self.position = nn.Parameter(0.1 * torch.randn(width, length))
         self.label = nn.Embedding(species + 1, width)
@@ -95,6 +100,10 @@ class BaseNetwork(ModelMixin, ConfigMixin):
             self.register_buffer("frequencies", torch.exp(-math.log(1e4) * exponents), persistent=False)
         elif context:
             self.words = nn.Parameter(torch.zeros(species + 1, 5 ** (2 * context), 4))
+        if local:
+            # not trained: so few sequences stand behind each number that they would be learnt by heart
+            words = 4 ** (2 * local) if timed else 5 ** (2 * local)
+            self.register_buffer("nearby", torch.full((species + 1, length, words, 4), float(timed)))
 
     def forward(self, bases: torch.Tensor, labels: torch.Tensor, times: torch.Tensor | None = None) -> torch.Tensor:
         """bases: tokens (B, L), 4 where masked, or when timed numbers (B, 4, L) at times (B,), of which fractions count."""
@@ -108,26 +117,58 @@ class BaseNetwork(ModelMixin, ConfigMixin):
         hidden, condition = self.inside(entered) + self.position, functional.silu(condition)
         for block in self.blocks:
             hidden = block(hidden, condition)
-        logits = self.outside(functional.silu(self.norm(hidden))) + self.frequency[labels]
-        logits = logits.movedim(1, -1)
-        return (
-            logits + self.words[labels[:, None], around(bases, self.config.context)]
-            if hasattr(self, "words")
-            else logits
-        )
+        logits = self.outside(functional.silu(self.norm(hidden))).movedim(1, -1)
+        logits = logits + self.frequency[labels].movedim(1, -1)
+        if self.config.timed:
+            return logits + self._among_likely((bases + 1) / 2, labels).log() if self.config.local else logits
+        if self.config.context:
+            logits = logits + self.words[labels[:, None], around(bases, self.config.context)]
+        if self.config.local:
+            places = torch.arange(self.config.length, device=bases.device)
+            logits = logits + self.nearby[labels[:, None], places, around(bases, self.config.local)]
+        return logits
+
+    def _among_likely(self, likely: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean (B, L, 4) of the table of words near a position over words of whose bases probabilities (B, 4, L) are known.
+
+        With the frequencies of the positions they are independent distributions: how much more likely each base is among such neighbours.
+        """
+        reach, length = self.config.local, self.config.length
+        own = likely * self.frequency[labels].softmax(dim=1)
+        own = functional.pad(own / own.sum(dim=1, keepdim=True), (reach, reach), value=0.25).movedim(1, -1)
+        words = own.new_ones(len(own), length, 1)
+        for offset in range(2 * reach + 1):
+            if offset != reach:
+                words = (words[..., None] * own[:, offset : offset + length, None]).flatten(2)
+        found = torch.empty(len(own), length, 4, dtype=own.dtype, device=own.device)
+        for label in labels.unique():
+            rows = labels == label
+            found[rows] = torch.bmm(words[rows].movedim(1, 0), self.nearby[label]).movedim(0, 1)
+        return found.clamp(min=1e-6)
 
     def begin_with(self, codes: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> None:
         """Set the tables to what was counted in codes (N, L) of labels (N,); those of any species to the counts of all."""
         with torch.no_grad():
             for label in range(self.config.species + 1):
                 own = codes[labels == label] if label < self.config.species else codes
-                if len(own):
-                    overall, by_position = frequencies(own)
-                    self.frequency[label] = torch.from_numpy(np.log(by_position).T)
-                    if hasattr(self, "words"):
-                        words = between(own, self.config.context)
-                        # where all is masked this is 0, and the frequency of the position stands alone
-                        self.words[label] = torch.from_numpy(np.log(words) - np.log(overall))
+                if not len(own):
+                    continue
+                overall, by_position = frequencies(own)
+                self.frequency[label] = torch.from_numpy(np.log(by_position).T)
+                # where all is masked these are 0, and the frequency of the position stands alone
+                if not self.config.timed and self.config.context:
+                    self.words[label] = torch.from_numpy(np.log(between(own, self.config.context)) - np.log(overall))
+                if self.config.local:
+                    self._begin_nearby(label, *between_near(own, self.config.local))
+
+    def _begin_nearby(self, label: int, found: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> None:
+        if not self.config.timed:
+            self.nearby[label] = torch.from_numpy(np.log(found / expected))
+            return
+        self.nearby[label] = torch.from_numpy(_all_known(found, self.config.local))
+        # relative to what it is on average: where nothing is known of the neighbours, the frequency of the position stands alone
+        nothing = torch.full((1, 4, self.config.length), 0.25)
+        self.nearby[label] /= self._among_likely(nothing, torch.tensor([label]))[0, :, None]
 
 
 def around(tokens: torch.Tensor, reach: int) -> torch.Tensor:
@@ -157,39 +198,95 @@ def between(codes: npt.NDArray[np.uint8], reach: int) -> npt.NDArray[np.float64]
     A word seen seldom backs off to the one that knows one base less, the farthest (on a tie the left one): as if it had been seen _SHORTER
     more times with those frequencies.
     """
-    length, sides = codes.shape[1], [offset for offset in range(-reach, reach + 1) if offset]
     overall, _ = frequencies(codes)
-    places = slice(reach, length - reach)
-    base = codes[:, places].astype(np.int64).ravel()
-    digits = [codes[:, reach + offset : length - reach + offset].astype(np.int64).ravel() for offset in sides]
-    found = np.empty((5,) * len(sides) + (4,))
-    for known in sorted(itertools.product((False, True), repeat=len(sides)), key=sum):
-        which = tuple(slice(0, 4) if one else MASK for one in known)
-        if not any(known):
-            found[which] = overall
-            continue
-        cell = base
-        for place, (digit, one) in enumerate(zip(reversed(digits), reversed(known), strict=True)):
-            if one:
-                cell = cell + digit * 4 ** (1 + sum(known[len(sides) - place :]))
-        counts = np.bincount(cell, minlength=4 ** (1 + sum(known))).reshape((4,) * (1 + sum(known)))
-        farthest = max((place for place, one in enumerate(known) if one), key=lambda place: (abs(sides[place]), -place))
-        shorter = tuple(slice(0, 4) if one and place != farthest else MASK for place, one in enumerate(known))
-        axis = sum(known[:farthest])
-        prior = np.expand_dims(found[shorter], axis)
-        found[which] = (counts + _SHORTER * prior) / (counts.sum(axis=-1, keepdims=True) + _SHORTER)
+    found = np.empty((5,) * (2 * reach) + (4,))
+    for known in _patterns(reach):
+        if any(known):
+            counts = _counts(codes, reach, known).sum(axis=0)
+            shorter, axis = _shorter(known, reach)
+            prior = np.expand_dims(found[_cells(shorter)], axis)
+            found[_cells(known)] = (counts + _SHORTER * prior) / (counts.sum(axis=-1, keepdims=True) + _SHORTER)
+        else:
+            found[_cells(known)] = overall
     return found.reshape(-1, 4)
 
 
-def _check(species, length, width, kernel, dilations, context, dropout) -> None:
+def between_near(codes: npt.NDArray[np.uint8], reach: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """As `between`, at each position and _NEAR to either side of it, and what would be expected there: both (L, 5^(2 reach), 4).
+
+    Expected is the distribution of anywhere, times how the position's frequencies differ from those of anywhere. A word near a position
+    counts as seen _ANYWHERE more times with that, changed as the shorter word changes it there.
+    """
+    overall, by_position = frequencies(codes)
+    sides, length = 2 * reach, codes.shape[1]
+    anywhere = between(codes, reach).reshape((5,) * sides + (4,))
+    expected = anywhere * (by_position / overall).reshape(-1, *(1,) * sides, 4)
+    expected /= expected.sum(axis=-1, keepdims=True)
+    first = np.maximum(np.arange(length) - _NEAR, 0)
+    last = np.minimum(np.arange(length) + _NEAR + 1, length)
+    found = expected.copy()
+    for known in _patterns(reach):
+        if not any(known):
+            continue
+        counts = _counts(codes, reach, known)
+        running = np.concatenate([np.zeros_like(counts[:1]), counts.cumsum(axis=0)])
+        counts = running[last] - running[first]
+        shorter, axis = _shorter(known, reach)
+        cells, less = ((slice(None), *_cells(which)) for which in (known, shorter))
+        prior = expected[cells] * np.expand_dims(found[less] / expected[less], 1 + axis)
+        prior /= prior.sum(axis=-1, keepdims=True)
+        found[cells] = (counts + _ANYWHERE * prior) / (counts.sum(axis=-1, keepdims=True) + _ANYWHERE)
+    return found.reshape(length, -1, 4), expected.reshape(length, -1, 4)
+
+
+def _patterns(reach: int) -> list[tuple[bool, ...]]:
+    """Which bases around one are known, left to right: all combinations, those that know fewer first."""
+    return sorted(itertools.product((False, True), repeat=2 * reach), key=sum)
+
+
+def _cells(known: tuple[bool, ...]) -> tuple:
+    """The part of a table of words that knows just these bases."""
+    return tuple(slice(0, 4) if one else MASK for one in known)
+
+
+def _shorter(known: tuple[bool, ...], reach: int) -> tuple[tuple[bool, ...], int]:
+    """The pattern without its farthest base, the left one on a tie, and which of the known bases that is."""
+    offsets = [offset for offset in range(-reach, reach + 1) if offset]
+    place = max((place for place, one in enumerate(known) if one), key=lambda place: (abs(offsets[place]), -place))
+    return tuple(one and at != place for at, one in enumerate(known)), sum(known[:place])
+
+
+def _counts(codes: npt.NDArray[np.uint8], reach: int, known: tuple[bool, ...]) -> npt.NDArray[np.float64]:
+    """How often each base stands between the known ones, at every position: (L, 4, ..., 4), an axis per known base and the last for it."""
+    length, offsets = codes.shape[1], [offset for offset in range(-reach, reach + 1) if offset]
+    used = [offset for offset, one in zip(offsets, known, strict=True) if one]
+    shape = (4,) * (len(used) + 1)
+    found = np.zeros((length, *shape))
+    for place in range(max(0, -min(used)), length - max(0, *used)):
+        word = np.zeros(len(codes), dtype=np.int64)
+        for offset in (*used, 0):
+            word = word * 4 + codes[:, place + offset]
+        found[place] = np.bincount(word, minlength=4 ** len(shape)).reshape(shape)
+    return found
+
+
+def _all_known(table: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.float64]:
+    """The part (L, 4^(2 reach), 4) of a table (L, 5^(2 reach), 4) in whose words no base is masked."""
+    sides = 2 * reach
+    return table.reshape(-1, *(5,) * sides, 4)[(slice(None), *(slice(0, 4),) * sides)].reshape(len(table), -1, 4)
+
+
+def _check(species, length, width, kernel, dilations, context, local, dropout) -> None:
     if min(species, length) < 1 or width < 1 or width % _GROUPS:
         raise InputError(
             f"species {species} and length {length} must be 1 or more, width {width} a multiple of {_GROUPS}."
         )
     if kernel < 1 or kernel % 2 == 0 or not dilations or min(dilations) < 1:
         raise InputError(f"kernel {kernel} must be odd, and dilations {list(dilations)} one or more numbers from 1.")
-    if not 0 <= context <= 4 or not 0 <= dropout < 1:
-        raise InputError(f"context {context} must lie in 0 to 4 (5^(2 context) words), dropout {dropout} in [0, 1).")
+    if not 0 <= context <= 4 or not 0 <= local <= 3 or not 0 <= dropout < 1:
+        raise InputError(
+            f"context {context} must lie in 0 to 4 (5^(2 context) words), local {local} in 0 to 3, dropout {dropout} in [0, 1)."
+        )
 
 
 def build(seed: int = 0, **config) -> BaseNetwork:

@@ -15,7 +15,7 @@ from genovision.training import Recipe, train, write_curve
 
 KINDS = ("masked", "onehot")
 # what about a minute of one thread buys most with, by kind; the other defaults suit both
-STEPS = {"masked": 700, "onehot": 700}
+STEPS = {"masked": 1000, "onehot": 700}
 CONTEXT = {"masked": 3, "onehot": 0}
 
 
@@ -24,18 +24,24 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", required=True, metavar="NPZ", help="sequences of dna/encode_promoters")
     p.add_argument("--kind", required=True, choices=KINDS, help="masked bases, or Gaussian noise on one-hot bases")
     network = p.add_argument_group("network")
-    network.add_argument("--width", type=int, default=96, metavar="W", help="a multiple of 8 (default 96)")
+    network.add_argument("--width", type=int, default=64, metavar="W", help="a multiple of 8 (default 64)")
     network.add_argument("--kernel", type=int, default=5, metavar="K", help="of the convolutions, odd (default 5)")
     network.add_argument(
         "--dilations",
         nargs="+",
         type=int,
-        default=[1, 2, 4, 8, 16, 32],
+        default=[1, 2, 4, 8, 16],
         metavar="D",
-        help="of each layer (default 1 2 4 8 16 32)",
+        help="of each layer (default 1 2 4 8 16)",
     )
     network.add_argument(
-        "--context", type=int, metavar="K", help="bases to either side in the table of words (default 3; masked only)"
+        "--context",
+        type=int,
+        metavar="K",
+        help="bases to either side in the table of words anywhere (default 3; masked only)",
+    )
+    network.add_argument(
+        "--local", type=int, metavar="K", help="the same near a position (default 2, and 0 without --prediction logits)"
     )
     network.add_argument("--dropout", type=float, default=0.0, metavar="SHARE", help="in every layer (default 0)")
     noise = p.add_argument_group("noise (onehot)")
@@ -50,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "--steps", type=int, metavar="N", help="of training (default " + ", ".join(f"{k} {n}" for k, n in STEPS.items())
     )
     recipe.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
-    recipe.add_argument("--learning-rate", type=float, default=4e-3, metavar="X", help="the highest one (default 4e-3)")
+    recipe.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="the highest one (default 1e-3)")
     recipe.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
     recipe.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
     recipe.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without their species")
@@ -70,6 +76,8 @@ def _checked(args: argparse.Namespace) -> Recipe:
         raise InputError(f"--unlabelled {args.unlabelled} must lie in [0, 1).")
     if args.kind == "onehot" and args.context:
         raise InputError("--context goes with --kind masked: noisy bases make no words.")
+    if args.kind == "onehot" and args.prediction != "logits" and args.local:
+        raise InputError("--local goes with --prediction logits: v and x_0 are no probabilities.")
     steps = STEPS[args.kind] if args.steps is None else args.steps
     return Recipe(steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
 
@@ -80,6 +88,7 @@ def main(args: argparse.Namespace) -> None:
     data, folder = read_examples(args.data), Path(args.out)
     codes, labels = data.of("train")
     held_out = data.of("validation")
+    counted = args.kind == "masked" or args.prediction == "logits"
     network = build(
         args.seed,
         species=len(data.names),
@@ -89,9 +98,10 @@ def main(args: argparse.Namespace) -> None:
         kernel=args.kernel,
         dilations=list(args.dilations),
         context=CONTEXT[args.kind] if args.context is None else args.context,
+        local=(2 if counted else 0) if args.local is None else args.local,
         dropout=args.dropout,
     )
-    if args.kind == "masked" or args.prediction == "logits":
+    if counted:
         network.begin_with(codes, labels)
     examples = Examples(codes, labels, len(data.names), args.batch, args.seed, args.unlabelled)
     more: dict = {}
