@@ -51,7 +51,7 @@ def test_draws_are_bases_with_a_confidence(generator):
     tokens, confidence = generator.draw(LABELS, 3)
     assert (tokens.shape, tokens.dtype) == ((7, 80), np.uint8) and tokens.max() <= 3
     assert (confidence.shape, confidence.dtype) == ((7, 80), np.float32)
-    assert ((confidence > 0) & (confidence <= 1 + 1e-6)).all()
+    assert ((confidence > 0) & (confidence <= 1)).all()
 
 
 def test_a_set_depends_on_the_seed_alone(generator):

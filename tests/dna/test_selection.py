@@ -81,9 +81,12 @@ def test_settings_share_their_resamples(validation, examples, tiny, monkeypatch)
 def test_too_few_sequences_say_how_many(examples, tiny):
     kept = np.flatnonzero((examples.fold != 1) | (np.cumsum(examples.fold == 1) <= 45))  # 5 of B_two are left
     few = Examples(examples.codes[kept], examples.species[kept], examples.fold[kept], examples.names)
-    with pytest.raises(InputError, match="has 5 sequences of B_two; a covariance of 6 features needs 7"):
+    with pytest.raises(
+        InputError,
+        match="of 30 at most, the validation fold gives 5 sequences of B_two; a covariance of 6 features needs 7",
+    ):
         validation_of(few, tiny)
-    with pytest.raises(InputError, match="has 30 sequences of A_one; a covariance of 32 features needs 33"):
+    with pytest.raises(InputError, match="gives 30 sequences of A_one; a covariance of 32 features needs 33"):
         validation_of(examples, tiny, components=32)
     with pytest.raises(InputError, match="no 999 principal components"):
         validation_of(examples, tiny, components=999)

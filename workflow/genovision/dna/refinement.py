@@ -51,6 +51,8 @@ class Setting:
                 raise InputError(f"{name} {value!r}: choose one of {', '.join(known)}.")
         if not 0 <= self.threshold <= 1 or not self.temperature > 0:
             raise InputError(f"threshold {self.threshold} in [0, 1] and temperature {self.temperature} > 0 are needed.")
+        if self.max_run is not None and self.max_run < 1:
+            raise InputError(f"max_run {self.max_run} must be 1 or more.")
 
 
 def read_temperature(path: str | os.PathLike) -> float:

@@ -55,7 +55,8 @@ class Validation:
         for name, size in zip(self.names, self.sizes, strict=True):
             if size < needed:
                 raise InputError(
-                    f"the validation fold has {size} sequences of {name}; a covariance of {needed - 1} features needs {needed}."
+                    f"of {number} at most, the validation fold gives {size} sequences of {name}; a covariance of "
+                    f"{needed - 1} features needs {needed}."
                 )
         self.seen = [self._see(part) for part in self.real]
 

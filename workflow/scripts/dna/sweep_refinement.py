@@ -85,7 +85,8 @@ def main(args: argparse.Namespace) -> None:
     tried = settings(args.thresholds, args.rules)
     examples, samples, alone = read_examples(args.data), read_samples(args.samples), read_samples(args.alone)
     # as many of every species and of both parents, and of the validation fold
-    number = min(args.number, *np.bincount(samples.species), *np.bincount(alone.species))
+    sizes = [np.bincount(found.species, minlength=len(found.names)).min() for found in (samples, alone)]
+    number = min(args.number, *map(int, sizes))
     samples, alone = cut(samples, number), cut(alone, number)
     network, _ = read_autoregression(args.autoregression)
     for path, names, length in (
