@@ -162,7 +162,7 @@ def _ungenerated(dna: dict, species: list[str], genomes: list[str]) -> str | Non
             kind = generators.get(pair[side], {}).get("kind")
             if kind not in wanted:
                 known = [name for name, entry in generators.items() if entry["kind"] in wanted]
-                return f"config key {where}.{side}: {pair[side]} is none of {', '.join(known) or 'no generator'}."
+                return f"config key {where}.{side}: {pair[side]} is no generator of this kind; there is {', '.join(known) or 'none'}."
     for name, entry in refinements.items():
         like = refinements.get(entry["like"])
         if entry["control"] and (like is None or like["control"]):
@@ -171,8 +171,9 @@ def _ungenerated(dna: dict, species: list[str], genomes: list[str]) -> str | Non
         if generators.get(name, {}).get("kind") not in kinds["autoregression"]:
             return f"config key dna.ensemble: {name} is no autoregressive generator."
     for key in ("detected", "pictured"):
-        if unknown := [name for name in dna[key] if name not in [*floors, *made] or name == "annotation"]:
-            return f"config key dna.{key}: there is no set {unknown[0]}; there is {', '.join([*floors, *made])}."
+        there = [name for name in [*floors, *made] if name != "annotation"]  # whose windows are not of the data set
+        if unknown := [name for name in dna[key] if name not in there]:
+            return f"config key dna.{key}: there is no set {unknown[0]}; there is {', '.join(there)}."
     return (
         "config key dna.generators: the systems discdiff and absorb_escape need a generator called discdiff."
         if "discdiff" not in generators

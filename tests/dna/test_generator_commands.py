@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from genovision.alphabet import decode, encode  # noqa: E402
 from genovision.arrays import read_arrays, write_arrays  # noqa: E402
+from genovision.dna.autoregression import bits_per_base, read_autoregression  # noqa: E402
 from genovision.dna.examples import (  # noqa: E402
     Examples,
     Samples,
@@ -484,6 +485,35 @@ def test_every_run_of_the_grid_is_measured(command, tiny, drawn, others, tmp_pat
     assert {"prediction", "betas", "seed", "metric", "value", "low", "high"} <= set(table.columns)
 
 
+# --- measure_bits ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "transformer"])
+def test_bits_are_those_of_the_test_fold_beside_a_chains(command, tiny, tmp_path, kind):
+    out = tmp_path / "bits.tsv"
+    options = ("--model", tiny / kind, "--name", "mine", "--data", tiny / "s.npz", "--order", 2, "--replicates", 7)
+    code, err = command("dna/measure_bits", *options, "--out", out)
+    assert code == 0, err
+    table = read_table(out)
+    assert set(table["side"]) == {"mine", "markov2"} and set(table["group"]) == set(NAMES)
+    assert len(table) == 2 * 2 * 8 and set(table["metric"]) == {"bits_per_base"}
+    whole = table[(table["replicate"] == -1) & (table["side"] == "mine")].set_index("group")["value"]
+    codes, labels = read_examples(tiny / "s.npz").of("test")
+    network = read_autoregression(tiny / kind)[0]
+    for label, name in enumerate(NAMES):
+        assert whole[name] == pytest.approx(bits_per_base(network, codes[labels == label], labels[labels == label]))
+
+
+def test_measure_bits_says_what_is_wrong(command, tiny, others, tmp_path):
+    options = ("--model", tiny / "recurrent", "--name", "mine", "--data", tiny / "s.npz", "--out", tmp_path / "o.tsv")
+    wrong = refused(command, "dna/measure_bits", options, [tmp_path / "o.tsv"])
+    for changes in (("--replicates", -1), ("--seed", -1), ("--threads", 0), ("--order", 9), ("--order", -1)):
+        assert "--replicates and --seed must not be negative, --threads 1 or more, --order in 0 to 8" in wrong(*changes)
+    assert "recurrent is of A_one, B_two, the data are of A_one, C_three" in wrong("--data", others / "other.npz")
+    assert "the model's have 80 bases" in wrong("--data", others / "short.npz")
+    assert "'autoregression' is needed" in wrong("--model", tiny / "masked")
+
+
 # --- join_generators -------------------------------------------------------------------------------------------------------------------
 
 
@@ -553,10 +583,13 @@ def test_join_generators_says_what_is_wrong(command, tmp_path):
     table = read_table(tmp_path / "m.tsv")
     write_table(table.assign(set=table["set"].replace("ae", "gan")), tmp_path / "m2.tsv")
     assert "the set gan has no origin; name it with --set" in wrong("--measures", tmp_path / "m2.tsv")
-    assert "has no column edit_rate" in wrong("--edits", tmp_path / "model" / "bits.tsv")
-    assert "has no column model" in wrong("--bits", tmp_path / "edits.tsv")
+    assert "has no column set, rule, edit_rate" in wrong("--edits", tmp_path / "model" / "bits.tsv")
+    assert "has no column species, model, bits_per_base" in wrong("--bits", tmp_path / "edits.tsv")
     (tmp_path / "x.json").write_text("{")
     assert "x.json is no whole JSON file" in wrong("--calibration", tmp_path / "x.json")
+    for text in ("[]", '{"temperature": 1}'):
+        (tmp_path / "x.json").write_text(text)
+        assert "x.json holds no calibration; write it with" in wrong("--calibration", tmp_path / "x.json")
 
 
 # --- letters that no model knows, in FASTA ------------------------------------------------------------------------------------------------

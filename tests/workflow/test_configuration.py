@@ -120,6 +120,114 @@ def test_a_wrong_key_is_named(changes, sentence, capsys):
     assert message.count("\n") == 1
 
 
+LATENT, MASKED = {"kind": "latent", "autoencoder": "patch"}, {"kind": "masked"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"dna__generators__absorb_escape": MASKED},
+            "dna.generators: a set called absorb_escape is there already; give it another name",
+        ),
+        ({"dna__generators__shuffle": MASKED}, "dna.generators: a set called shuffle is there already"),
+        ({"dna__generators__test": MASKED}, "dna.generators: a set called test is there already"),
+        ({"dna__species": ["A_thaliana", "H_sapiens"]}, "dna.species: H_sapiens is none of S_cerevisiae, A_thaliana"),
+        ({"dna__strangers": ["H_sapiens"]}, "dna.strangers: H_sapiens is none of S_cerevisiae, A_thaliana"),
+        ({"dna__strangers": ["A_thaliana"]}, "dna.strangers: A_thaliana is one of dna.species, which generators learn"),
+        ({"dna__fred": "wide"}, "dna.autoencoders: there is no wide; it is used"),
+        (
+            {"dna__generators__other": {"kind": "latent", "autoencoder": "wide"}},
+            "dna.autoencoders: there is no wide; it is used",
+        ),
+        (
+            {"dna__generators__other": {"kind": "latent"}},
+            "dna.autoencoders: there is no autoencoder named by a latent model; it is used",
+        ),
+        (
+            {"dna__fred": "patch"},
+            "dna.fred: patch is a generator's own autoencoder, which would judge its own latents; train another",
+        ),
+        (
+            {"dna__sweep__pair__diffusion": "autoregressive"},
+            "dna.sweep.pair.diffusion: autoregressive is no generator of this kind; there is discdiff, ",
+        ),
+        (
+            {"dna__sweep__pair__autoregression": "absent"},
+            "dna.sweep.pair.autoregression: absent is no generator of this kind; there is autoregressive, ",
+        ),
+        (
+            {"dna__refinements__other": {"diffusion": "absent"}},
+            "dna.refinements.other.diffusion: absent is no generator of this kind; there is discdiff, ",
+        ),
+        (
+            {"dna__refinements__other": {"autoregression": "discdiff"}},
+            "dna.refinements.other.autoregression: discdiff is no generator of this kind; there is autoregressive, ",
+        ),
+        (
+            {"dna__refinements__other": {"control": "refill", "like": "absent"}},
+            "dna.refinements.other.like: absent is no refinement to be compared with",
+        ),
+        (
+            {"dna__refinements__other": {"control": "letters", "like": "random_refill"}},
+            "dna.refinements.other.like: random_refill is no refinement to be compared with",
+        ),
+        (
+            {"dna__refinements__other": {"control": "letters"}},
+            "dna.refinements.other.like: None is no refinement to be compared with",
+        ),
+        (
+            {"dna__ensemble": ["autoregressive", "discdiff"]},
+            "dna.ensemble: discdiff is no autoregressive generator",
+        ),
+        ({"dna__ensemble": ["autoregressive", "absent"]}, "dna.ensemble: absent is no autoregressive generator"),
+        ({"dna__detected": ["gan"]}, "dna.detected: there is no set gan; there is test, train, "),
+        ({"dna__detected": ["annotation"]}, "dna.detected: there is no set annotation; there is test, train, shuffle"),
+        ({"dna__pictured": ["gan"]}, "dna.pictured: there is no set gan; there is test, train, "),
+        (
+            {"samplers__latents": ["autoregressive"]},
+            "samplers.latents: autoregressive is no latent generator under dna.generators",
+        ),
+        ({"samplers__latents": ["absent"]}, "samplers.latents: absent is no latent generator under dna.generators"),
+        ({"dna__generators__x": {"kind": "gan"}}, "dna.generators.x.kind: 'gan' is not one of"),
+        ({"dna__refinements__x": {"threshold": 1.5}}, "dna.refinements.x.threshold: 1.5 is greater than the maximum"),
+        ({"dna__refinements__x": {"threshold": -0.1}}, "dna.refinements.x.threshold: -0.1 is less than the minimum"),
+        ({"dna__sweep__thresholds": {"decoder": [2]}}, "dna.sweep.thresholds.decoder[0]: 2 is greater than"),
+    ],
+)
+def test_generators_name_what_is_there(changes, sentence, capsys):
+    with pytest.raises(SystemExit) as stop:
+        check_config(merged(**changes), SCHEMA)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: config key {sentence}"), message
+    assert message.count("\n") == 1
+
+
+def test_generators_are_only_asked_for_by_their_systems(capsys):
+    others = [system for system in CONFIG["systems"] if system not in ("discdiff", "absorb_escape")]
+    check_config(merged(dna__strangers=["A_thaliana"], systems=others), SCHEMA)
+    check_config(merged(samplers__latents=["discdiff"]), SCHEMA)
+    left_out = {
+        name: None for name in CONFIG["dna"]["generators"] if name not in ("autoregressive", "autoregressive_1")
+    }
+    alone = {"generators": CONFIG["dna"]["generators"] | left_out | {"another": LATENT}, "refinements": {}}
+    changes = {f"dna__{key}": value for key, value in alone.items()}
+    pair = {"diffusion": "another", "autoregression": "autoregressive"}
+    changes |= {"dna__sweep__pair": pair, "dna__detected": ["shuffle"], "dna__pictured": ["train"]}
+    with pytest.raises(SystemExit):
+        check_config(merged(**changes), SCHEMA)
+    sentence = "dna.generators: the systems discdiff and absorb_escape need a generator called discdiff"
+    assert sentence in capsys.readouterr().err
+    changes["dna__sweep__pair"] = {"diffusion": "discdiff", "autoregression": "autoregressive"}
+    with pytest.raises(SystemExit):
+        check_config(merged(**changes), SCHEMA)
+    assert (
+        "dna.sweep.pair.diffusion: discdiff is no generator of this kind; there is another" in capsys.readouterr().err
+    )
+    check_config(merged(dna__refinements__absorb_masked=None, dna__generators__masked_diffusion=None), SCHEMA)
+
+
 def test_claims_are_checked(tmp_path, capsys):
     shipped = ROOT / "config" / "claims.yaml"
     check_claims(str(shipped), CLAIMS)

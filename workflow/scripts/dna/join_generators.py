@@ -68,17 +68,22 @@ def main(args: argparse.Namespace) -> None:
     calibrations = {}
     for path in args.calibration:
         try:
-            calibrations[Path(path).stem] = json.loads(Path(path).read_text())
+            told = json.loads(Path(path).read_text())
         except ValueError as error:
             raise InputError(f"{path} is no whole JSON file ({error}).") from error
+        if not isinstance(told, dict) or "calibration_error" not in told:
+            raise InputError(f"{path} holds no calibration; write it with dna/calibrate_generator.")
+        calibrations[Path(path).stem] = told
+    bits = _together(args.bits, ["species", "model", "bits_per_base"], "trained")
+    autoencoders = _together(args.autoencoders, [], "autoencoder")
     write_table(table, args.table)
     write_table(means, args.means)
     write_table(summary(means, origins), args.summary)
     for system, path in zip(args.systems, args.evidence_out, strict=True):
         write_table(evidence.assign(system=system), path)
     write_table(edits, args.edits_out)
-    write_table(_together(args.bits, ["species", "model", "bits_per_base"], "trained"), args.bits_out)
-    write_table(_together(args.autoencoders, [], "autoencoder"), args.autoencoders_out)
+    write_table(bits, args.bits_out)
+    write_table(autoencoders, args.autoencoders_out)
     pair = args.pair or ["", ""]
     write_table(conditions(evidence, calibrations, edits, *pair), args.conditions)
     print(f"{len(table)} measures of {table['set'].nunique()} sets")
