@@ -331,13 +331,13 @@ def refined(name):
     return REFINEMENTS[entry["like"]] if entry["control"] else entry
 
 
-def refinement_options(name, files):
-    """Options of dna/refine_samples for a refinement."""
+def refinement_options(name):
+    """Options of dna/refine_samples for a refinement. Not read off the inputs: a parameter that depends on them triggers no rerun."""
     entry = REFINEMENTS[name]
     if entry["control"]:
-        return f"--control {entry['control']} {option('like', [files.like])}"
+        return f"--control {entry['control']} --like results/dna/refined/{entry['like']}.npz"
     if entry["rule"] == "chosen":
-        return option("chosen", [files.chosen])
+        return "--chosen results/dna/refinement/chosen.json"
     keys = ("rule", "confidence", "threshold", "proposal", "temperature", "max_run")
     return options({key: entry[key] for key in keys})
 

@@ -460,7 +460,7 @@ rule refine_samples:
         repo=REPO,
         code=code("dna/refine_samples"),
         autoregression=lambda wildcards: f"results/dna/generators/{refined(wildcards.refinement)['autoregression']}",
-        options=lambda wildcards, input: refinement_options(wildcards.refinement, input),
+        options=lambda wildcards: refinement_options(wildcards.refinement),
         threads=lookup(dpath="dna/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
