@@ -188,7 +188,7 @@ def network_options(network):
 
 
 def there(path):
-    """A file or folder that only the user can fetch, as an input where it is; [] where it is not, and then the command says what to fetch."""
+    """What only the user can fetch, as an input where it is, so that another one is noticed; [] where it is not, as with a name on the hub."""
     return path if path and os.path.exists(path) else []
 
 
@@ -207,11 +207,6 @@ def gpus(denoiser):
     if denoiser in LATENT_DENOISERS:
         return GENERATORS[denoiser]["gpu"]
     return DIFFUSION_NETWORKS[denoiser]["gpu"] if denoiser in DIFFUSION_NETWORKS else 0
-
-
-def model_folder(model):
-    """A model's folder as an input, so that another one is noticed; [] for a name on the hub."""
-    return model if model and os.path.isdir(model) else []
 
 
 def prompts_of(world):

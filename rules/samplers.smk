@@ -244,10 +244,7 @@ rule describe_samples:
     params:
         repo=REPO,
         code=code("samplers/describe_samples"),
-        network=lambda wildcards, input: option(
-            "inception" if INCEPTION else "classifier",
-            [INCEPTION or os.path.dirname(input.network[0])],
-        ),
+        network=option("inception", [INCEPTION]) if INCEPTION else option("classifier", [FEATURES_FROM]),
     message:
         "Describing real images and the samples of {wildcards.network}"
     shell:
@@ -376,9 +373,8 @@ rule plot_samples:
     params:
         repo=REPO,
         code=code("samplers/plot_samples"),
-        pictured=option("pictured", config["samplers"]["pictured"] and [config["samplers"]["pictured"]]),
     message:
         "Drawing samples of {wildcards.network}"
     shell:
         "python {params.repo:q}/workflow samplers/plot_samples --samples {input.samples:q} --curve {input.curve:q} --name {wildcards.network}"
-        " {params.pictured} --out {output.samples:q} {output.training:q} > {log:q} 2>&1"
+        " --out {output.samples:q} {output.training:q} > {log:q} 2>&1"

@@ -375,7 +375,7 @@ rule prepare_prompts:
 rule generate_by_hub_model:
     input:
         prompts="results/text_to_image/hub/prompts.tsv",
-        model=lambda wildcards: model_folder(HUB["generators"][wildcards.hub]["model"]),
+        model=lambda wildcards: there(HUB["generators"][wildcards.hub]["model"]),
     output:
         "results/text_to_image/{hub}/generations/0.tsv",
     log:
@@ -410,7 +410,7 @@ rule generate_by_hub_model:
 rule caption_by_hub_model:
     input:
         table="results/text_to_image/{hub}/generations/0.tsv",
-        model=model_folder(HUB["captioner"]["model"]),
+        model=there(HUB["captioner"]["model"]),
     output:
         "results/text_to_image/{hub}/captions.tsv",
     log:

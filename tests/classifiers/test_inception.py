@@ -5,6 +5,7 @@ import pytest
 import torch
 from peers import mend_torchvision
 
+from genovision.arrays import read_arrays, write_arrays
 from genovision.classifiers.inception import describe, read_inception
 from genovision.errors import InputError
 
@@ -45,6 +46,35 @@ def test_other_files_are_refused_without_running_their_code(weights, tmp_path):
         read_inception(tmp_path / "absent.pth")
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")
     torch.save(_Bomb(), tmp_path / "bomb.pth")
-    for name in ("other.pth", "bomb.pth"):
-        with pytest.raises(InputError, match="no weights of FID's Inception"):
+    (tmp_path / "short.pth").write_bytes(weights.read_bytes()[:1000])
+    (tmp_path / "empty.pth").write_bytes(b"")
+    told = {
+        "other.pth": "weights of another network than FID's Inception; fetch",
+        "bomb.pth": "holds pickled objects",
+        "short.pth": "damaged or no checkpoint",
+        "empty.pth": "damaged or no checkpoint",
+    }
+    for name, sentence in told.items():
+        with pytest.raises(InputError, match=sentence):
             read_inception(tmp_path / name)
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_the_command_describes_samples_by_it(command, weights, tmp_path, colours):
+    rng = np.random.default_rng(1)
+    shape = (12, 12, *colours)
+    write_arrays(tmp_path / "real.npz", images=rng.integers(0, 256, (4, *shape), dtype=np.uint8))
+    images = rng.integers(0, 256, (2, 1, 1, 3, *shape), dtype=np.uint8)
+    present = np.array([True, False]).reshape(2, 1, 1)
+    axes = {"samplers": np.array(["ddim", "heun"]), "nfe": np.array([5]), "seeds": np.array([3])}
+    write_arrays(tmp_path / "s.npz", images=images, present=present, reference=images[0, :, 0], **axes)
+    given = ("--samples", tmp_path / "s.npz", "--real", tmp_path / "real.npz", "--out", tmp_path / "out.npz")
+    code, told = command("samplers/describe_samples", *given, "--inception", tmp_path / "absent.pth")
+    assert (
+        code == 2 and told.count("error:") == 1 and "is missing: fetch" in told and not (tmp_path / "out.npz").exists()
+    )
+    assert command("samplers/describe_samples", *given, "--inception", weights)[0] == 0
+    found = read_arrays(tmp_path / "out.npz")
+    assert found["features"].shape == (2, 1, 1, 3, 2048) and found["real"].shape == (4, 2048)
+    assert np.allclose(found["features"][0, 0, 0], describe(read_inception(weights), images[0, 0, 0]), atol=1e-6)
+    assert not found["features"][1].any()

@@ -80,6 +80,23 @@ def test_every_command_belongs_to_a_rule(computing):
     assert commands == used
 
 
+def test_every_option_that_a_rule_writes_is_one_of_its_command(launcher):
+    """Those that only some configurations write too: they stand in the rule as `option("name", ...)` or `repeated("name", ...)`."""
+    checked = 0
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for block in re.split(r"(?m)^ *(?=rule [a-z_0-9]+:)", path.read_text())[1:]:
+            block = block.split("> {log:q}")[0]
+            command = re.search(r"\{params.repo:q\}/workflow ([a-z_0-9]+/[a-z_0-9]+)", block)
+            if command is None:  # a target
+                continue
+            known = launcher.load(command[1]).parser()._option_string_actions
+            written = set(re.findall(r"--[a-z][a-z0-9-]*", block[command.start() :]))
+            written |= {f"--{name}" for name in re.findall(r'\b(?:option|repeated)\(\s*"([a-z0-9-]+)"', block)}
+            assert written <= set(known), f"{path.name}, {command[1]}: {sorted(written - set(known))}"
+            checked += len(written)
+    assert checked > 300
+
+
 def test_paths_are_quoted_for_the_shell(computing):
     for rule in computing:
         for field in re.findall(r"\{((?:input|output|log|params\.repo)[^}]*)\}", rule.shellcmd):

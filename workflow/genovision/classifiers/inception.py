@@ -2,13 +2,14 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from genovision.classifiers.pretrained import import_timm
+from genovision.classifiers.pretrained import import_timm, read_state
 from genovision.errors import InputError
 
 WEIGHTS = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
@@ -17,23 +18,21 @@ WEIGHTS = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/wei
 def read_inception(path: str | os.PathLike) -> nn.Module:
     """Network: uint8 (N, 3, H, W) -> (features (N, 2048) float32,), in evaluation mode, on the GPU if there is one.
 
-    Raises InputError for a missing file, one that holds anything but tensors, or weights of another network.
+    InputError for a missing file, for one that is damaged or holds anything but tensors, and for weights of another network.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path} is missing: fetch {WEIGHTS}, or set samplers.inception to null.")
+    # torch-fidelity would unpickle whatever stands in the file: it is given the tensors that were read safely
+    safe = io.BytesIO()
+    torch.save(read_state(Path(path)), safe)
+    safe.seek(0)
     import_timm()  # torch-fidelity needs torchvision too
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        # torch-fidelity would unpickle whatever stands in the file: it is given the tensors that were read safely
-        safe = io.BytesIO()
-        torch.save(weights, safe)
-        safe.seek(0)
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=safe)
-    except Exception as error:
-        told = str(error).splitlines()[0][:120]
-        raise InputError(f"{path} holds no weights of FID's Inception ({told}); fetch {WEIGHTS}.") from error
+    except RuntimeError as error:  # of load_state_dict, which lists all names that differ
+        raise InputError(f"{path} holds weights of another network than FID's Inception; fetch {WEIGHTS}.") from error
     return network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

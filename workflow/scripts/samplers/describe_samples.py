@@ -19,9 +19,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--samples", required=True, metavar="NPZ", help="of samplers/sample_denoiser")
     p.add_argument("--real", required=True, metavar="NPZ", help="`images` that the denoiser was not trained on")
     p.add_argument("--first", type=int, metavar="N", help="only the first N real images")
-    p.add_argument(
-        "--classifier", required=True, metavar="FOLDER", help="of classifiers/train_classifier; for grey images"
-    )
+    network = p.add_mutually_exclusive_group(required=True)
+    network.add_argument("--classifier", metavar="FOLDER", help="of classifiers/train_classifier; for grey images")
+    network.add_argument("--inception", metavar="PTH", help="weights of FID's Inception; for all images")
     p.add_argument("--batch", type=int, default=500, metavar="B", help="images at a time (default 500)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     p.add_argument(

@@ -47,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("images", "batch", "reference_steps", "threads"):
-        if getattr(args, name) < 1:
+    for name in ("images", "batch", "reference_steps", "threads", "pictured"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     if len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: give different numbers, not below 0.")
@@ -111,7 +111,7 @@ def main(args: argparse.Namespace) -> None:
                     progress.update()
     axes = {"samplers": np.array(names), "nfe": np.array(numbers), "seeds": np.array(args.seeds)}
     pictured: dict[int, np.ndarray] = {}
-    if args.pictured and source.decode:
+    if args.pictured and args.pictured not in numbers and source.decode:
         few = noises("test", args.seeds[0], min(kept, PICTURED), source.shape, source.dtype)
         for name, setting in chosen[numbers[-1]].items():
             if "times" not in setting.options:
@@ -126,6 +126,7 @@ def main(args: argparse.Namespace) -> None:
             every[key], present[key] = found, True
         solution_images = np.stack(solved) if solved else np.zeros((len(args.seeds), 0), dtype=np.uint8)
         more = {"pictured": np.zeros(0, dtype=np.uint8), "pictured_present": np.zeros(len(names), dtype=bool)}
+        more["pictured_nfe"] = np.array(args.pictured if pictured else 0)
         if pictured:
             more["pictured"] = np.zeros((len(names), *next(iter(pictured.values())).shape), dtype=np.uint8)
             more["pictured_present"][list(pictured)] = True
