@@ -63,7 +63,8 @@ class BaseNetwork(ModelMixin, ConfigMixin):
     timed:      for noisy bases at a time; else for bases of which some are masked
     width, kernel, dilations: of the convolutions, one residual layer per dilation
     context:    the table of words anywhere knows so many bases to either side of a masked one; 0 for none (and when timed)
-    local:      so many the table of words near a position knows; 0 for none. When timed it asks that x are probabilities, as 2 p - 1
+    local:      so many the table of words near a position knows, 4 (species + 1) length 5^(2 local) numbers; 0 for none. When timed it asks
+                that x are probabilities, as 2 p - 1, and has 4 in place of 5
     dropout:    in every layer
     """
 

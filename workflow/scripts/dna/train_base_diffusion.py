@@ -53,7 +53,10 @@ def parser() -> argparse.ArgumentParser:
     noise.add_argument("--training-steps", type=int, default=1000, metavar="T", help="times (default 1000)")
     recipe = p.add_argument_group("recipe")
     recipe.add_argument(
-        "--steps", type=int, metavar="N", help="of training (default " + ", ".join(f"{k} {n}" for k, n in STEPS.items())
+        "--steps",
+        type=int,
+        metavar="N",
+        help="of training (default " + ", ".join(f"{k} {n}" for k, n in STEPS.items()) + ")",
     )
     recipe.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
     recipe.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="the highest one (default 1e-3)")
