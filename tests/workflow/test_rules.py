@@ -97,6 +97,13 @@ def test_every_option_that_a_rule_writes_is_one_of_its_command(launcher):
     assert checked > 300
 
 
+def test_the_ledger_takes_every_scale_that_the_configuration_may_have(launcher):
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    parser = launcher.load("claims/weigh_claims").parser()
+    for scale in schema["properties"]["scale"]["enum"]:
+        assert parser.parse_args(["--claims", "c", "--scale", scale, "--out", "o"]).scale == scale
+
+
 def test_paths_are_quoted_for_the_shell(computing):
     for rule in computing:
         for field in re.findall(r"\{((?:input|output|log|params\.repo)[^}]*)\}", rule.shellcmd):

@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--claims", type=Path, required=True, help="the claims (YAML list)")
     options.add_argument("--evidence", nargs="*", default=[], help="evidence tables (TSV or Parquet)")
     options.add_argument("--warnings", nargs=2, action="append", default=[], metavar=("SYSTEM", "TABLE"))
-    options.add_argument("--scale", choices=["desk", "epd", "paper"], required=True)
+    options.add_argument("--scale", required=True, metavar="NAME", help="of the run, as the configuration has it")
     options.add_argument("--out", type=Path, required=True, help="the ledger (TSV)")
     return options
 
