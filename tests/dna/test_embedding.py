@@ -99,7 +99,7 @@ class Patches(torch.nn.Module):
 def autoencoders(monkeypatch):
     """A stand-in for genovision.dna.autoencoders; any folder is its one model."""
     module = types.ModuleType("genovision.dna.autoencoders")
-    module.read_autoencoder = lambda folder: (Patches(), {})
+    module.read_autoencoder = lambda folder, device: (Patches(), {})
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module
 

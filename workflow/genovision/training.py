@@ -3,6 +3,9 @@
 The loss of a step draws everything random from (seed, step), so a run that is killed and taken up from its newest checkpoint gives the
 weights of the uninterrupted run. Kept is the exponential moving average of the weights, whose decay starts low, so that a short run does
 not average its beginning.
+
+The network stays on the device it comes on. A loss draws on the CPU and moves what it drew, so a CPU and a GPU see the same batches and the
+same noise; dropout alone is drawn where the network is.
 """
 
 import copy
@@ -18,6 +21,7 @@ from torch import nn
 
 from genovision import checkpoints
 from genovision.atomic import replacing
+from genovision.devices import device_of
 from genovision.errors import InputError
 
 _WARMUP = 100  # steps; a tenth of the run if that is less
@@ -107,9 +111,13 @@ def train(
     """Train, from the newest whole checkpoint of `folder` whose fingerprint is `mark`, or from the start.
 
     loss:    (network, step) -> scalar;  measure: averaged network -> a number for the curve, asked at its `points` rows
+    Algorithms are deterministic; on a GPU, a step that needs one which is not there is computed with a warning.
     """
-    torch.use_deterministic_algorithms(True)
-    average = copy.deepcopy(network).eval()
+    device = device_of(network)
+    if device.type != "cpu":  # where rounding is another: no checkpoint of a CPU's is taken up
+        mark = f"{mark} {device.type}"
+    # `to` lays out the copy of a recurrent network as its original is
+    average = copy.deepcopy(network).to(device).eval()
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
     )
@@ -125,6 +133,7 @@ def train(
         tell(f"taken up at step {first} of {recipe.steps}")
     seen = {max(1, round(recipe.steps * k / points)) for k in range(1, points + 1)}
     network.train()
+    _be_deterministic(network, loss, first, tell)
     for step in range(first, recipe.steps):
         losses.append(_step(network, average, optimizer, loss, recipe, step))
         if not math.isfinite(losses[-1]):
@@ -141,6 +150,21 @@ def train(
             facts = {"fingerprint": mark, "losses": losses, "curve": [list(point) for point in curve]}
             checkpoints.save(folder, step + 1, tensors, facts)
     return Trained(average, curve)
+
+
+def _be_deterministic(network: nn.Module, loss, step: int, tell: Callable[[str], None]) -> None:
+    """Ask torch for deterministic algorithms. On a GPU a step is rehearsed on a copy, and where it needs one that does not exist, torch is
+    asked to warn and go on."""
+    torch.use_deterministic_algorithms(True)
+    if device_of(network).type == "cpu":
+        return
+    try:
+        loss(copy.deepcopy(network), step).backward()
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        tell(f"not deterministic on this device: {str(error).splitlines()[0]}")
 
 
 def _step(network, average, optimizer, loss, recipe: Recipe, step: int) -> float:

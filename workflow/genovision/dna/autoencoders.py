@@ -33,6 +33,7 @@ from torch.nn import functional
 
 from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors, write_tensors
+from genovision.devices import device_of
 from genovision.errors import InputError
 from genovision.training import draws
 
@@ -96,11 +97,12 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         if words > _MOST_WORDS:
             raise ValueError(f"patches of {self.config.patch} bases have {words} codewords")
         digits = torch.arange(words)[:, None] // 4 ** torch.arange(self.config.patch - 1, -1, -1) % 4
+        digits = digits.to(device_of(self))
         return self.encoder(one_hot(digits).flatten(1)).chunk(2, dim=1)[0]
 
     def words(self, codes: torch.Tensor) -> torch.Tensor:
         """Which codeword each patch is: (B, L) codes -> (B, W), the first base of a patch counting most."""
-        powers = 4 ** torch.arange(self.config.patch - 1, -1, -1)
+        powers = 4 ** torch.arange(self.config.patch - 1, -1, -1, device=codes.device)
         return (codes.long().reshape(len(codes), -1, self.config.patch) * powers).sum(dim=-1)
 
 
@@ -228,9 +230,10 @@ class Examples:
     def loss(self, network: Autoencoder, step: int) -> torch.Tensor:
         """Cross-entropy and weighed divergence, nats per sequence."""
         rng, generator = draws(self.seed, step)
-        codes = self.codes[rng.integers(len(self.codes), size=self.batch)]
+        codes = self.codes[rng.integers(len(self.codes), size=self.batch)].to(device_of(network))
         found = network.encode(codes)
-        logits = network.decode(found.sample(torch.randn(found.mean.shape, generator=generator)))
+        noise = torch.randn(found.mean.shape, generator=generator).to(codes.device)
+        logits = network.decode(found.sample(noise))
         wrong = functional.cross_entropy(logits.flatten(0, 1), codes.long().flatten(), reduction="sum")
         return wrong / len(codes) + self.kl_weight * found.divergence().mean()
 
@@ -255,12 +258,13 @@ def statistics(network: Autoencoder, codes: npt.NDArray[np.uint8], seed: int = 0
     generator = draws(seed, 0).torch
     with torch.inference_mode():
         for part in torch.from_numpy(np.ascontiguousarray(codes)).split(_BATCH):
+            part = part.to(device_of(network))
             found = network.encode(part)
-            noise = torch.randn(found.mean.shape, generator=generator)
+            noise = torch.randn(found.mean.shape, generator=generator).to(part.device)
             for at, latents in enumerate((found.mean, found.sample(noise))):
                 right[at] += float((network.decode(latents).argmax(dim=-1) == part).sum())
-            means.append(found.mean)
-            spreads.append(torch.exp(0.5 * found.logvar))
+            means.append(found.mean.cpu())
+            spreads.append(torch.exp(0.5 * found.logvar).cpu())
     latents = torch.cat(means).double()
     shares = right / codes.size
     spread = float(torch.cat(spreads).double().mean())
@@ -291,7 +295,7 @@ def write_autoencoder(folder: str | os.PathLike, network: Autoencoder, facts: di
     write_json(Path(folder) / FACTS, {"bits_per_base": None} | facts | own)
 
 
-def read_autoencoder(folder: str | os.PathLike) -> tuple[Autoencoder, dict]:
+def read_autoencoder(folder: str | os.PathLike, device: torch.device | str = "cpu") -> tuple[Autoencoder, dict]:
     """A trained autoencoder in evaluation mode, and its facts.
 
     InputError for a folder that is none or not whole, a training that diverged, and weights of another architecture.
@@ -309,7 +313,7 @@ def read_autoencoder(folder: str | os.PathLike) -> tuple[Autoencoder, dict]:
     if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder / WEIGHTS} is missing; train the autoencoder again.")
     load_into(network, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
-    return network.eval().requires_grad_(False), facts
+    return network.eval().requires_grad_(False).to(device), facts
 
 
 def read_facts(folder: Path, kind: str) -> dict:

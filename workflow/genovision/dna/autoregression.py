@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors, write_tensors
+from genovision.devices import device_of
 from genovision.dna.drawing import inverse_distribution
 from genovision.dna.markov import Markov
 from genovision.errors import InputError
@@ -117,7 +118,7 @@ class _Autoregression(ModelMixin, ConfigMixin):
         found = tokens.new_zeros(rows, length)
         for k in range(1, min(self.context, length - 1) + 1):
             found[:, k:] += tokens[:, :-k] * 4 ** (k - 1)
-        reach = torch.arange(length).clamp(max=self.context)
+        reach = torch.arange(length, device=tokens.device).clamp(max=self.context)
         return found + torch.div(4**reach - 1, 3, rounding_mode="floor")
 
     def _logits(self, hidden: torch.Tensor, words: torch.Tensor, place: int | None, labels: torch.Tensor):
@@ -126,7 +127,7 @@ class _Autoregression(ModelMixin, ConfigMixin):
         if place is None:
             length = hidden.shape[1]
             own = torch.bmm(hidden.transpose(0, 1), self.place_readout[:length]).transpose(0, 1)
-            labels, places = labels[:, None], torch.arange(length)[None]
+            labels, places = labels[:, None], torch.arange(length, device=hidden.device)[None]
         else:
             own, places = hidden @ self.place_readout[place], place
         words = labels * (self.chain.num_embeddings // (self.anything + 1)) + words
@@ -136,7 +137,7 @@ class _Autoregression(ModelMixin, ConfigMixin):
         """Logits (B, L, 4) of bases (B, L): position i given the bases before i and the label (B,), all in one pass."""
         tokens, labels = tokens.long(), labels.long()
         words = self._words(tokens)
-        places = torch.arange(1, tokens.shape[1])
+        places = torch.arange(1, tokens.shape[1], device=tokens.device)
         behind = self._inputs(tokens[:, :-1], words[:, 1:], places, labels[:, None])
         inputs = torch.cat([self._first(labels)[:, None], behind], dim=1)
         return self._logits(self.drop(self._through(self.drop(inputs))), words, None, labels)
@@ -185,7 +186,7 @@ class RecurrentModel(_Autoregression):
         return self.network(inputs)[0]
 
     def _memory(self, rows):
-        return [torch.zeros(rows, self.config.width) for _ in range(self.config.layers)]
+        return [self.readout.weight.new_zeros(rows, self.config.width) for _ in range(self.config.layers)]
 
     def _step(self, memory, inputs, place):
         new = []
@@ -228,7 +229,8 @@ class CausalTransformer(_Autoregression):
 
     def _memory(self, rows):
         shape = (rows, self.config.heads, self.config.length, self.config.width // self.config.heads)
-        return [(torch.zeros(shape), torch.zeros(shape)) for _ in self.blocks]
+        empty = self.readout.weight.new_zeros
+        return [(empty(shape), empty(shape)) for _ in self.blocks]
 
     def _step(self, memory, inputs, place):
         for block, cache in zip(self.blocks, memory, strict=True):
@@ -278,13 +280,13 @@ class State(NamedTuple):
 
 
 class Conditioned:
-    """A model on B sequences of given labels: start, probs and advance, each base read once.
+    """A model on B sequences of given labels: start, probs and advance, each base read once. The state stays on the model's device.
 
     A transformer's memory is written to in place, so of two continuations of one state only the last is right.
     """
 
     def __init__(self, model: _Autoregression, labels: npt.ArrayLike):
-        self.model, self.labels = model, _label_tensor(model, labels)
+        self.model, self.labels = model, _label_tensor(model, labels).to(device_of(model))
 
     @torch.inference_mode()
     def start(self, number: int) -> State:
@@ -300,17 +302,17 @@ class Conditioned:
             raise ValueError(f"the sequences have {self.model.length} bases, and all are read")
         words = self._rows(state.place, state.words)
         logits = self.model._logits(state.hidden, words, state.place, self.labels)
-        return logits.double().softmax(dim=-1).numpy()
+        return logits.double().softmax(dim=-1).cpu().numpy()
 
     @torch.inference_mode()
     def advance(self, state: State, tokens: npt.ArrayLike) -> State:
         """The state with one more base (B,) of each sequence."""
         place, model = state.place + 1, self.model
-        tokens = torch.as_tensor(np.asarray(tokens), dtype=torch.long)
+        tokens = torch.as_tensor(np.asarray(tokens), dtype=torch.long).to(self.labels.device)
         words = (state.words * 4 + tokens) % 4**model.context
         if place >= model.length:  # behind the last base nothing is predicted
             return State(place, words, state.hidden, state.memory)
-        inputs = model._inputs(tokens, self._rows(place, words), torch.tensor(place), self.labels)
+        inputs = model._inputs(tokens, self._rows(place, words), self.labels.new_tensor(place), self.labels)
         return self._read(place, words, inputs, state.memory)
 
     def _read(self, place, words, inputs, memory):
@@ -368,9 +370,9 @@ def log_distributions(
         raise InputError(f"sequence {row} at position {place} is {codes[row, place]}; bases are 0 to 3 (A, C, G, T).")
     training = model.training
     model.eval()
-    tokens = torch.from_numpy(np.ascontiguousarray(codes))
+    tokens, device = torch.from_numpy(np.ascontiguousarray(codes)), device_of(model)
     found = [
-        model(part, own).double().log_softmax(dim=-1)
+        model(part.to(device), own.to(device)).double().log_softmax(dim=-1).cpu()
         for part, own in zip(tokens.split(batch), labels.split(batch), strict=True)
     ]
     model.train(training)
@@ -424,6 +426,7 @@ class Batches:
         tokens, labels = self.codes[rows].long(), self.labels[rows]
         left_out = torch.from_numpy(rng.random(self.batch) < self.unlabelled)
         labels = torch.where(left_out, network.anything, labels)
+        tokens, labels = tokens.to(device_of(network)), labels.to(device_of(network))
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
             torch.manual_seed(self.seed * 1_000_003 + step)
             logits = network(tokens, labels)
@@ -461,7 +464,7 @@ def write_autoregression(
         temporary.write_text(json.dumps(own | facts, indent=1, sort_keys=True) + "\n")
 
 
-def read_autoregression(folder: str | os.PathLike) -> tuple[_Autoregression, dict]:
+def read_autoregression(folder: str | os.PathLike, device: torch.device | str = "cpu") -> tuple[_Autoregression, dict]:
     """A model in evaluation mode and its facts; weights are read as tensors only.
 
     InputError for a missing or damaged file, a folder of another kind of model, and weights of another configuration.
@@ -481,7 +484,7 @@ def read_autoregression(folder: str | os.PathLike) -> tuple[_Autoregression, dic
     if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder / WEIGHTS} is missing; pickled weights (.bin, .pt) are not loaded.")
     load_into(network, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
-    return network.eval().requires_grad_(False), facts
+    return network.eval().requires_grad_(False).to(device), facts
 
 
 def _label_tensor(model: _Autoregression, labels: npt.ArrayLike) -> torch.Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from genovision.devices import device_of
 from genovision.dna.base_networks import (
     Examples,
     check_labels,
@@ -120,14 +121,15 @@ class Objective:
         return float(torch.cat(parts).mean())
 
     def _losses(self, network, codes, labels, rng: np.random.Generator) -> torch.Tensor:
-        number, steps = len(codes), len(self.alpha_bar)
+        number, steps, device = len(codes), len(self.alpha_bar), device_of(network)
+        codes, labels = codes.to(device), labels.to(device)
         times = np.minimum((rng.permutation(number) + rng.random(number)) / number * steps, steps - 1).astype(np.int64)
         clean = one_hot(codes)
-        noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32))
-        kept = torch.from_numpy(self.alpha_bar[times]).float()[:, None, None]
+        noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(device)
+        kept = torch.from_numpy(self.alpha_bar[times]).float()[:, None, None].to(device)
         signal, spread = kept.sqrt(), (1 - kept).sqrt()
         x = signal * clean + spread * noise
-        found = answer(network, self.prediction, x, labels, torch.from_numpy(times), kept)
+        found = answer(network, self.prediction, x, labels, torch.from_numpy(times).to(device), kept)
         if self.prediction == "logits":
             return functional.cross_entropy(found, codes, reduction="none").mean(dim=1)
         target = clean if self.prediction == "sample" else signal * noise - spread * clean

@@ -18,6 +18,7 @@ from scipy.linalg import eigh
 from torch import nn
 from torch.nn import functional
 
+from genovision.devices import device_of
 from genovision.dna.embedding import FACTS, Embedding, describe, read_embedding
 from genovision.dna.features import KINDS, PARTS, Basis, parts_of
 from genovision.errors import InputError
@@ -42,8 +43,8 @@ class Autoencoder(Protocol):
 @torch.no_grad()
 def posterior_means(autoencoder: Autoencoder, codes: Codes) -> npt.NDArray[np.float64]:
     """(N, D), flattened, for codes (N, L)."""
-    cuts = range(0, len(codes), _BATCH)
-    parts = [autoencoder.encode(torch.from_numpy(codes[at : at + _BATCH]))[0].flatten(1) for at in cuts]
+    batches, device = torch.from_numpy(codes).split(_BATCH), device_of(autoencoder)
+    parts = [autoencoder.encode(part.to(device))[0].flatten(1).cpu() for part in batches]
     return torch.cat(parts).double().numpy()
 
 
@@ -103,7 +104,7 @@ class LogOdds:
         return of_kinds[:, :, KINDS.index("real")] - of_kinds[:, :, KINDS.index("shuffle")]
 
 
-def read_oracle(path: str | os.PathLike) -> Oracle:
+def read_oracle(path: str | os.PathLike, device: torch.device | str = "cpu") -> Oracle:
     """The oracle in a folder of train_embedding, of any length.
 
     InputError for anything else. Sei, Enformer and Borzoi are published as pickled or framework-specific checkpoints, which can run code
@@ -115,7 +116,7 @@ def read_oracle(path: str | os.PathLike) -> Oracle:
             "Enformer or Borzoi are not loaded as published; convert their tensors to safetensors and "
             "add a class to genovision.dna.description."
         )
-    return LogOdds(read_embedding(path))
+    return LogOdds(read_embedding(path, device))
 
 
 def in_flanks(codes: Codes, windows: Codes) -> Codes:
@@ -153,13 +154,14 @@ def discriminator_scores(
         )
         with torch.no_grad():
             for score, side in zip(scores, sides, strict=True):
-                score[part == index] = fitted(side[torch.from_numpy(part == index)])[:, 0].double().numpy()
+                score[part == index] = fitted(side[torch.from_numpy(part == index)])[:, 0].double().cpu().numpy()
     return scores[0], scores[1]
 
 
 def _discriminator(network: Embedding, sides: list[torch.Tensor], seed: int, epochs: int) -> nn.Module:
     fitted = copy.deepcopy(network).requires_grad_(True)
-    fitted.classes = nn.Linear(network.config.features, 1)
+    device = device_of(network)
+    fitted.classes = nn.Linear(network.config.features, 1, device=device)
     nn.init.zeros_(fitted.classes.weight)
     nn.init.zeros_(fitted.classes.bias)
     optimizer = torch.optim.AdamW(fitted.parameters(), lr=_RATE, weight_decay=0.1)
@@ -169,7 +171,7 @@ def _discriminator(network: Embedding, sides: list[torch.Tensor], seed: int, epo
         for at in range(0, number, _BATCH // 8):
             rows = [order[at : at + _BATCH // 8] for order in orders]
             codes = torch.cat([side[chosen] for side, chosen in zip(sides, rows, strict=True)])
-            target = torch.arange(2).repeat_interleave(len(rows[0])).float()
+            target = torch.arange(2).repeat_interleave(len(rows[0])).float().to(device)
             loss = functional.binary_cross_entropy_with_logits(fitted(codes)[:, 0], target)
             optimizer.zero_grad()
             loss.backward()

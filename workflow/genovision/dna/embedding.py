@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors
+from genovision.devices import device_of
 from genovision.dna import markov
 from genovision.dna.examples import Examples
 from genovision.dna.features import KINDS, by_species
@@ -71,8 +72,8 @@ class Embedding(ModelMixin, ConfigMixin):
         self.classes = nn.Linear(features, len(species) * len(KINDS))
 
     def embed(self, codes: npt.NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
-        """(N, features): the values of which the classes are linear functions."""
-        return functional.gelu(self.embedding(self.trunk(one_hot(codes))))
+        """(N, features): the values of which the classes are linear functions; codes are moved to where the network is."""
+        return functional.gelu(self.embedding(self.trunk(one_hot(torch.as_tensor(codes).to(device_of(self))))))
 
     def forward(self, codes: npt.NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
         """Logits (N, species x 3)."""
@@ -116,7 +117,8 @@ class Loss:
 
     def __call__(self, network: nn.Module, step: int) -> torch.Tensor:
         rows = draws(self.seed, step).numpy.integers(len(self.codes), size=self.batch)
-        return functional.cross_entropy(network(self.codes[rows]), self.classes[rows])
+        found = network(self.codes[rows])
+        return functional.cross_entropy(found, self.classes[rows].to(found.device))
 
 
 class Described(NamedTuple):
@@ -130,8 +132,10 @@ class Described(NamedTuple):
 def describe(network: Embedding, codes: npt.NDArray[np.uint8]) -> Described:
     """What the network sees in codes (N, L)."""
     features = [network.embed(codes[at : at + _BATCH]) for at in range(0, len(codes), _BATCH)]
-    together = torch.cat(features) if features else torch.empty(0, network.config.features)
-    return Described(together.numpy(), functional.log_softmax(network.classes(together), dim=1).numpy())
+    empty = torch.empty(0, network.config.features, device=device_of(network))
+    together = torch.cat(features) if features else empty
+    classes = functional.log_softmax(network.classes(together), dim=1)
+    return Described(together.cpu().numpy(), classes.cpu().numpy())
 
 
 def accuracy(log_probabilities: npt.NDArray, classes: npt.NDArray) -> dict[str, float]:
@@ -160,7 +164,7 @@ def write_embedding(folder: str | os.PathLike, network: Embedding, facts: dict) 
         temporary.write_text(json.dumps(facts | own, indent=1, sort_keys=True) + "\n")
 
 
-def read_embedding(folder: str | os.PathLike) -> Embedding:
+def read_embedding(folder: str | os.PathLike, device: torch.device | str = "cpu") -> Embedding:
     """A trained network in evaluation mode.
 
     InputError for a folder that is none or not whole, a training that diverged, and weights of another architecture.
@@ -176,7 +180,7 @@ def read_embedding(folder: str | os.PathLike) -> Embedding:
     except TypeError as error:
         raise InputError(f"{folder / CONFIG} describes no {KIND} ({error}).") from error
     load_into(network, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(device)
 
 
 def _read_json(path: Path) -> dict:

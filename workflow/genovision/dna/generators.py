@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from genovision.dna import autoregression, base_diffusion, latent_diffusion, masked_diffusion
 from genovision.dna.examples import Drawn
@@ -77,11 +78,14 @@ class Autoregression:
         return None
 
 
-def open_generator(folder: str | os.PathLike) -> Generator:
-    """A trained generator of any kind, on the CPU; InputError when the folder is none, and as the kind's own reader."""
+def open_generator(folder: str | os.PathLike, device: torch.device | str = "cpu") -> Generator:
+    """A trained generator of any kind, which takes and gives arrays whatever its device.
+
+    InputError when the folder is none, and as the kind's own reader.
+    """
     kind = read_facts(folder)["kind"]
     if kind == autoregression.KIND:
-        return Autoregression(autoregression.read_autoregression(folder)[0])
+        return Autoregression(autoregression.read_autoregression(folder, device)[0])
     readers = {
         latent_diffusion.KIND: latent_diffusion.read_latent_diffusion,
         base_diffusion.KIND: base_diffusion.read_base_diffusion,
@@ -90,7 +94,7 @@ def open_generator(folder: str | os.PathLike) -> Generator:
     if kind not in readers:
         known = ", ".join([autoregression.KIND, *readers])
         raise InputError(f"{folder} holds a model of kind {kind!r}, which is no generator: {known}.")
-    return readers[kind](folder)
+    return readers[kind](folder, device)
 
 
 def check_options(generator: Generator, options: Iterable[str]) -> None:

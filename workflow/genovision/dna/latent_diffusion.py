@@ -25,6 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from genovision.devices import device_of
 from genovision.dna.autoencoders import (
     FACTS,
     Autoencoder,
@@ -76,6 +77,9 @@ class Scale(NamedTuple):
     mean: torch.Tensor
     std: torch.Tensor
 
+    def to(self, device: torch.device | str) -> "Scale":
+        return Scale(self.mean.to(device), self.std.to(device))
+
     def scaled(self, latents: torch.Tensor) -> torch.Tensor:
         return (latents - self.mean) / self.std
 
@@ -89,11 +93,11 @@ def no_scale(channels: int) -> Scale:
 
 
 def scale_of(autoencoder: Autoencoder, codes: npt.NDArray[np.uint8]) -> Scale:
-    """Of latents of codes (N, L) drawn from their distributions, computed without drawing."""
-    total, squares, count = 0.0, 0.0, 0
+    """Of latents of codes (N, L) drawn from their distributions, computed without drawing; on the autoencoder's device."""
+    total, squares, count, device = 0.0, 0.0, 0, device_of(autoencoder)
     with torch.inference_mode():
         for part in torch.from_numpy(np.ascontiguousarray(codes)).split(_BATCH):
-            found = autoencoder.encode(part)
+            found = autoencoder.encode(part.to(device))
             mean = found.mean.double()
             total = total + mean.sum(dim=(0, 2, 3))
             squares = squares + (mean.square() + found.logvar.double().exp()).sum(dim=(0, 2, 3))
@@ -143,6 +147,7 @@ class Examples:
     """Training examples: codes (N, L) and their species; `loss(network, step)` for `training.train`.
 
     unconditional: share of examples that are told "any" instead of their species
+    autoencoder and scale are where the network is
     A network with codewords learns from the means of the latents, every other one from samples of their distributions, as the authors'.
     """
 
@@ -178,13 +183,16 @@ class Examples:
 
     def _error(self, network, codes, labels, times, numpy_rng, generator) -> torch.Tensor:
         """Loss of some sequences at some times, mean over all."""
-        words = bool(getattr(network.config, "codewords", 0))
+        words, device = bool(getattr(network.config, "codewords", 0)), device_of(network)
+        kept = self.kept[times][:, None, None, None].to(device)
+        codes, labels, times = codes.to(device), labels.to(device), times.to(device)
         with torch.no_grad():
             found = self.autoencoder.encode(codes)
-            clean = found.mean if words else found.sample(torch.randn(found.mean.shape, generator=generator))
+            clean = found.mean
+            if not words:
+                clean = found.sample(torch.randn(clean.shape, generator=generator).to(device))
             clean = self.scale.scaled(clean)
-            noise = torch.randn(clean.shape, generator=generator)
-            kept = self.kept[times][:, None, None, None]
+            noise = torch.randn(clean.shape, generator=generator).to(device)
             noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
             noisy = noisy.contiguous(memory_format=torch.channels_last)
         if words:
@@ -272,9 +280,10 @@ class LatentDiffusion:
 
     def __init__(self, autoencoder: Autoencoder, denoiser: Denoiser, facts: dict):
         self.autoencoder, self.denoiser, self.facts = autoencoder, denoiser, facts
+        self.device = denoiser.device
         self.names, self.length = tuple(facts["species"]), int(facts["length"])
         means, stds = (torch.tensor(denoiser.facts[key])[:, None, None] for key in ("latent_mean", "latent_std"))
-        self.scale = Scale(means, stds)
+        self.scale = Scale(means, stds).to(self.device)
 
     def draw(
         self,
@@ -385,7 +394,7 @@ class LatentDiffusion:
             words = told.softmax(dim=-1)
             patch = self.autoencoder.config.patch
             digits = torch.arange(words.shape[-1])[:, None] // 4 ** torch.arange(patch - 1, -1, -1) % 4
-            spelled = functional.one_hot(digits, 4).float().flatten(1)
+            spelled = functional.one_hot(digits, 4).float().flatten(1).to(x.device)
             return (words @ spelled).reshape(len(x), -1, 4)
         found = self.denoiser.denoise(x, t, labels)
         alpha, sigma = kept**0.5, (1 - kept) ** 0.5
@@ -395,9 +404,11 @@ class LatentDiffusion:
             found = alpha * x - sigma * found
         return self._bases(found)
 
-    @staticmethod
-    def _in_batches(one: Callable, x: torch.Tensor, labels: torch.Tensor, batch: int) -> torch.Tensor:
-        """`one(part, labels)` batch by batch, the last filled up with its last row: rounding depends on a batch's size."""
+    def _in_batches(self, one: Callable, x: torch.Tensor, labels: torch.Tensor, batch: int) -> torch.Tensor:
+        """`one(part, labels)` batch by batch, the last filled up with its last row: rounding depends on a batch's size.
+
+        Only a batch is on the model's device at a time; x, and with it what a sampler keeps and draws, stays on the CPU.
+        """
         if batch < 1:
             raise InputError(f"batch {batch} must be 1 or more.")
         parts = []
@@ -405,8 +416,9 @@ class LatentDiffusion:
             for at in range(0, len(x), batch):
                 part, told = x[at : at + batch], labels[at : at + batch]
                 missing = min(batch, len(x)) - len(part)
-                filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
-                parts.append(one(filled, torch.cat([told, told[-1:].expand(missing)]))[: len(part)])
+                filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]).to(self.device)
+                told = torch.cat([told, told[-1:].expand(missing)]).to(self.device)
+                parts.append(one(filled, told)[: len(part)].cpu())
         return torch.cat(parts)
 
 
@@ -430,12 +442,12 @@ def write_latent_diffusion(
     write_json(folder / FACTS, {"bits_per_base": None} | facts | found)
 
 
-def read_latent_diffusion(folder: str | os.PathLike) -> LatentDiffusion:
-    """A trained generator on the CPU; InputError for a folder that is none or not whole, or whose parts are not of each other."""
+def read_latent_diffusion(folder: str | os.PathLike, device: torch.device | str = "cpu") -> LatentDiffusion:
+    """A trained generator; InputError for a folder that is none or not whole, or whose parts are not of each other."""
     folder = Path(folder)
     facts = read_facts(folder, KIND)
-    denoiser = read_denoiser(folder)
-    autoencoder, own = read_autoencoder(folder / "autoencoder")
+    denoiser = read_denoiser(folder, device)
+    autoencoder, own = read_autoencoder(folder / "autoencoder", device)
     if autoencoder.shape != denoiser.shape or own["species"] != facts["species"]:
         raise InputError(
             f"{folder}: the autoencoder has latents {autoencoder.shape} of {', '.join(own['species'])}, the denoiser is of "

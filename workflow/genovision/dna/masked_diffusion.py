@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from genovision.devices import device_of
 from genovision.dna.base_networks import (
     MASK,
     Examples,
@@ -88,7 +89,8 @@ class Objective:
         rng, _ = draws(self.examples.seed, step)
         codes, labels = self.examples.at(step, rng)
         torch.manual_seed(self.examples.seed * 1_000_003 + step)  # for dropout
-        return bound(network, codes, labels, torch.from_numpy(masks(*codes.shape, rng))).mean()
+        masked = torch.from_numpy(masks(*codes.shape, rng))
+        return bound(network, *(one.to(device_of(network)) for one in (codes, labels, masked))).mean()
 
     def measure(self, network: nn.Module) -> float:
         """Mean bound of the held-out sequences with their labels, nats per base, at masks that stay the same."""
@@ -111,8 +113,9 @@ def bits_per_base(
             masked = torch.from_numpy(masks(*codes.shape, rng))
             for at in range(0, len(codes), batch):
                 rows = slice(at, at + batch)
-                part = torch.from_numpy(codes[rows].astype(np.int64)), torch.from_numpy(labels[rows])
-                total[rows] += bound(network, *part, masked[rows]).double().numpy()
+                part = torch.from_numpy(codes[rows].astype(np.int64)), torch.from_numpy(labels[rows]), masked[rows]
+                found = bound(network, *(one.to(device_of(network)) for one in part))
+                total[rows] += found.double().cpu().numpy()
     return total / repeats / np.log(2)
 
 

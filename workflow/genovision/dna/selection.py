@@ -5,6 +5,7 @@ import os
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from genovision.dna import composition, curves
 from genovision.dna.autoencoders import read_autoencoder
@@ -27,6 +28,7 @@ class Validation:
 
     number      sequences per species, at most; samples are cut to the same number
     replicates  bootstrap samples of both sides, the same for every setting, so differences between settings are paired
+    device      of the encoders
     InputError when a species has too few for a covariance of the features, and for encoders of other sequences.
     """
 
@@ -40,12 +42,13 @@ class Validation:
         number: int = 500,
         replicates: int = 50,
         seed: int = 0,
+        device: torch.device | str = "cpu",
     ):
         self.names, self.length, self.replicates, self.seed = examples.names, examples.length, replicates, seed
-        self.network = read_embedding(embedding)
+        self.network = read_embedding(embedding, device)
         check_names(embedding, self.network.species, examples.names)
         check_length(embedding, self.network.config.length, examples.length)
-        self.autoencoder, facts = read_autoencoder(autoencoder)
+        self.autoencoder, facts = read_autoencoder(autoencoder, device)
         check_length(autoencoder, facts["length"], examples.length)
         self.basis = principal_components(posterior_means(self.autoencoder, examples.of("train")[0]), components)
         codes, species = examples.of("validation")

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import torch
 
+from genovision import devices
 from genovision.atomic import replacing
 from genovision.dna import autoregression, calibration
 from genovision.dna.examples import read_examples
@@ -26,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--number", type=int, default=500, metavar="N", help="validation sequences, at most (default 500)")
     p.add_argument("--replicates", type=int, default=200, metavar="R", help="bootstrap samples (default 200)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument(
         "--out", required=True, metavar="JSON", help="temperature, calibration error, AUROC of replaced bases"
@@ -58,7 +60,8 @@ def main(args: argparse.Namespace) -> None:
     if args.number < 2 or args.replicates < 2 or args.seed < 0 or args.threads < 1:
         raise InputError("--number and --replicates must be 2 or more, --threads 1 or more, --seed not negative.")
     torch.set_num_threads(args.threads)
-    examples, generator = read_examples(args.data), open_generator(args.generator)
+    device = devices.choose(args.device)
+    examples, generator = read_examples(args.data), open_generator(args.generator, device)
     check_names(args.generator, generator.names, examples.names)
     check_length(args.generator, generator.length, examples.length)
     codes, labels = examples.of("validation")

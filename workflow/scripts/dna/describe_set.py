@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genovision import devices
 from genovision.alphabet import encode
 from genovision.dna.description import (
     LogOdds,
@@ -56,15 +57,16 @@ def parser() -> argparse.ArgumentParser:
         help="sequences of encode_promoters as long as the oracle reads, whose test fold gives flanks",
     )
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="of the discriminator (default 0)")
     p.add_argument("--out", required=True, metavar="NPZ", help="the description")
     return p
 
 
-def _read_autoencoder(folder: str):
+def _read_autoencoder(folder: str, device):
     from genovision.dna.autoencoders import read_autoencoder
 
-    return read_autoencoder(folder)[0]
+    return read_autoencoder(folder, device)[0]
 
 
 def _paths(given: list[str], names: tuple[str, ...]) -> dict[int, str]:
@@ -140,8 +142,9 @@ def main(args: argparse.Namespace) -> None:
     if args.threads < 1 or args.seed < 0:
         raise InputError(f"--threads {args.threads} >= 1 and --seed {args.seed} >= 0 are needed.")
     torch.set_num_threads(args.threads)
-    embedding, autoencoder = read_embedding(args.embedding), _read_autoencoder(args.autoencoder)
-    oracle = read_oracle(args.oracle) if args.oracle else LogOdds(embedding)
+    device = devices.choose(args.device)
+    embedding, autoencoder = read_embedding(args.embedding, device), _read_autoencoder(args.autoencoder, device)
+    oracle = read_oracle(args.oracle, device) if args.oracle else LogOdds(embedding)
     names = embedding.species
     examples = read_examples(args.data) if args.data else None
     if examples is not None and examples.names != names:

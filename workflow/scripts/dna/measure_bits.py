@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from genovision import devices
 from genovision.dna import markov
 from genovision.dna.autoregression import log_probabilities, read_autoregression
 from genovision.dna.examples import read_examples
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--system", default="absorb_escape", metavar="SLUG", help="named in the evidence")
     p.add_argument("--replicates", type=int, default=200, metavar="R", help="bootstrap samples (default 200)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--out", required=True, metavar="TSV", help="replicates by species, sides the model and markov<k>")
     return p
@@ -34,7 +36,8 @@ def main(args: argparse.Namespace) -> None:
     if args.replicates < 0 or args.seed < 0 or args.threads < 1 or not 0 <= args.order <= 8:
         raise InputError("--replicates and --seed must not be negative, --threads 1 or more, --order in 0 to 8.")
     torch.set_num_threads(args.threads)
-    examples, (network, _) = read_examples(args.data), read_autoregression(args.model)
+    device = devices.choose(args.device)
+    examples, (network, _) = read_examples(args.data), read_autoregression(args.model, device)
     check_names(args.model, network.species, examples.names)
     (learned, of_learned), (codes, species) = examples.of("train"), examples.of("test")
     frames = []

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from genovision import devices
 from genovision.dna.examples import read_examples, read_samples
 from genovision.dna.generators import check_length, check_names
 from genovision.dna.selection import Validation
@@ -33,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--number", type=int, default=500, metavar="N", help="sequences per species (default 500)")
     p.add_argument("--replicates", type=int, default=50, metavar="R", help="bootstrap samples (default 50)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--out", required=True, metavar="TSV", help="a row per run and metric")
     return p
@@ -42,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
     if args.number < 2 or args.replicates < 2 or args.seed < 0 or args.threads < 1:
         raise InputError("--number and --replicates must be 2 or more, --threads 1 or more, --seed not negative.")
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     examples, runs = read_examples(args.data), [(levels, path, read_samples(path)) for *levels, path in args.run]
     number = min(args.number, *(count for _, _, samples in runs for count in np.bincount(samples.species)))
     validation = Validation(
@@ -52,6 +55,7 @@ def main(args: argparse.Namespace) -> None:
         number=number,
         replicates=args.replicates,
         seed=args.seed,
+        device=device,
     )
     frames = []
     for levels, path, samples in tqdm(runs, desc="runs", disable=None):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from genovision import devices
 from genovision.alphabet import decode
 from genovision.dna.absorb_escape import summary
 from genovision.dna.autoregression import read_autoregression
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--control", choices=CONTROLS, help="edit at random places, as many bases as --like did")
     p.add_argument("--like", metavar="NPZ", help="a refinement of the same samples")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--out", required=True, metavar="NPZ", help="tokens, confidence, edited")
     p.add_argument("--sets", required=True, nargs="+", metavar="FASTA", help="one per species, in label order")
@@ -69,12 +71,13 @@ def main(args: argparse.Namespace) -> None:
     if args.seed < 0 or args.threads < 1:
         raise InputError("--seed must not be negative, --threads must be 1 or more.")
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     samples, examples = read_samples(args.samples), read_examples(args.data)
     check_names(args.samples, samples.names, examples.names)
     check_length(args.samples, samples.tokens.shape[1], examples.length)
     if len(args.sets) != len(samples.names):
         raise InputError(f"--sets names {len(args.sets)} files; {args.samples} has {len(samples.names)} species.")
-    network, _ = read_autoregression(args.autoregression)
+    network, _ = read_autoregression(args.autoregression, device)
     check_names(args.autoregression, network.species, samples.names)
     check_length(args.autoregression, network.length, examples.length)
     calibration = read_temperature(args.calibration) if args.calibration else 1.0

@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 import torch
 
+from genovision import devices
 from genovision.alphabet import decode
 from genovision.dna.examples import Drawn, Samples, read_examples, write_samples
 from genovision.dna.fasta import write_set
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--temperature", type=float, metavar="T", help="1: the model as it is")
     p.add_argument("--posterior", action="store_true", help="each base's probability given the others, too")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--out", required=True, metavar="NPZ", help="tokens, confidence, species, posterior")
     p.add_argument("--sets", required=True, nargs="+", metavar="FASTA", help="one per species, in label order")
@@ -35,10 +37,11 @@ def main(args: argparse.Namespace) -> None:
     if args.number < 0 or args.seed < 0 or args.threads < 1:
         raise InputError("--number and --seed must not be negative, --threads must be 1 or more.")
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     examples = read_examples(args.data)
     if len(args.sets) != len(examples.names):
         raise InputError(f"--sets names {len(args.sets)} files; {args.data} has {len(examples.names)} species.")
-    generator = open_generator(args.generator)
+    generator = open_generator(args.generator, device)
     check_names(args.generator, generator.names, examples.names)
     check_length(args.generator, generator.length, examples.length)
     _, held_out = examples.of("test")

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from genovision import devices
 from genovision.alphabet import encode
 from genovision.dna.examples import read_examples
 from genovision.dna.fasta import read_set
@@ -47,17 +48,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--system", default="discdiff", metavar="SLUG", help="named in the tables (default discdiff)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--out", required=True, metavar="TSV", help="AUROC, AUPR and FPR95 of every score and OOD set")
     p.add_argument("--evidence", metavar="TSV", help="their bootstrap replicates for the claims ledger")
     p.add_argument("--sequences", metavar="TSV", help="the scores of every sequence")
     return p
 
 
-def _members(folders: list[str], length: int):
+def _members(folders: list[str], length: int, device):
     """The models as functions of codes and labels, and their species."""
     from genovision.dna.autoregression import log_distributions, read_autoregression
 
-    models = [read_autoregression(folder)[0] for folder in folders]
+    models = [read_autoregression(folder, device)[0] for folder in folders]
     for folder, model in zip(folders, models, strict=True):
         if tuple(model.species) != tuple(models[0].species):
             raise InputError(
@@ -94,8 +96,9 @@ def main(args: argparse.Namespace) -> None:
             f"--replicates {args.replicates} and --seed {args.seed} must not be negative, --threads {args.threads} not below 1."
         )
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     examples = read_examples(args.data)
-    members, species = _members(args.models, examples.length)
+    members, species = _members(args.models, examples.length, device)
     known = np.array([name in species for name in examples.names])
     codes, of_codes = examples.of("test")
     training, of_training = examples.of("train")

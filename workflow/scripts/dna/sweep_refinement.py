@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from genovision import devices
 from genovision.atomic import replacing
 from genovision.dna.absorb_escape import summary
 from genovision.dna.autoregression import read_autoregression
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--metric", default="fred", help=f"decides: {', '.join(METRICS)} (default fred)")
     p.add_argument("--replicates", type=int, default=50, metavar="R", help="bootstrap samples (default 50)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--out", required=True, metavar="TSV", help="every setting, its controls and both parents")
     p.add_argument("--chosen", required=True, metavar="JSON", help="the setting that did best")
@@ -82,13 +84,14 @@ def main(args: argparse.Namespace) -> None:
     if args.metric not in METRICS:
         raise InputError(f"--metric {args.metric}: choose one of {', '.join(METRICS)}.")
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     tried = settings(args.thresholds, args.rules)
     examples, samples, alone = read_examples(args.data), read_samples(args.samples), read_samples(args.alone)
     # as many of every species and of both parents, and of the validation fold
     sizes = [np.bincount(found.species, minlength=len(found.names)).min() for found in (samples, alone)]
     number = min(args.number, *map(int, sizes))
     samples, alone = cut(samples, number), cut(alone, number)
-    network, _ = read_autoregression(args.autoregression)
+    network, _ = read_autoregression(args.autoregression, device)
     for path, names, length in (
         (args.samples, samples.names, samples.tokens.shape[1]),
         (args.alone, alone.names, alone.tokens.shape[1]),
@@ -105,6 +108,7 @@ def main(args: argparse.Namespace) -> None:
         number=number,
         replicates=args.replicates,
         seed=args.seed,
+        device=device,
     )
     frames = []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, devices
 from genovision.dna.autoencoders import ARCHITECTURES, SHORT, Examples, build, statistics, write_autoencoder
 from genovision.dna.examples import read_examples
 from genovision.errors import InputError
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
     p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
     p.add_argument(
         "--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and statistics.tsv"
@@ -63,11 +64,12 @@ def main(args: argparse.Namespace) -> None:
         )
     recipe = Recipe(**chosen, average=args.average, seed=args.seed)
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     sequences = read_examples(args.data)
     codes, _ = sequences.of("train")
     held_out, _ = sequences.of("validation")
     options = options_of(args, sequences.length)
-    network = build(args.architecture, args.seed, **options)
+    network = build(args.architecture, args.seed, **options).to(device)
     examples = Examples(codes, batch=recipe.batch, seed=args.seed, kl_weight=kl_weight)
     facts = {"recipe": recipe.to_json(), "kl_weight": kl_weight, "options": options}
     folder = Path(args.out)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, devices
 from genovision.dna import markov
 from genovision.dna.autoregression import Batches, bits_per_base, build, write_autoregression
 from genovision.dna.examples import Examples, read_examples
@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without species")
     p.add_argument("--save-every", type=int, default=200, metavar="STEPS", help="between checkpoints (default 200)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="of weights, order and labels (default 0)")
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and bits.tsv")
     return p
@@ -73,11 +74,13 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     examples = read_examples(args.data)
     sizes = {"width": args.width, "layers": args.layers, "context": args.context, "dropout": args.dropout}
     sizes |= {"inside": args.inside} if args.kind == "recurrent" else {"heads": args.heads}
     network = build(args.kind, args.seed, species=list(examples.names), length=examples.length, **sizes)
     network.begin_with(*counted(examples, min(_ORDER, args.context)))
+    network = network.to(device)
     codes, labels = examples.of("train")
     batches = Batches(codes, labels, batch=args.batch, seed=args.seed, unlabelled=args.unlabelled)
     held_out = examples.of("validation")

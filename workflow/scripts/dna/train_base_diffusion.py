@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, devices
 from genovision.dna import base_diffusion, masked_diffusion
 from genovision.dna.base_networks import Examples, build
 from genovision.dna.examples import read_examples
@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
     p.add_argument("--points", type=int, default=8, metavar="N", help="rows of the curve (default 8)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets config, weights, dna.json and curve.tsv")
     return p
 
@@ -88,6 +89,7 @@ def _checked(args: argparse.Namespace) -> Recipe:
 def main(args: argparse.Namespace) -> None:
     recipe = _checked(args)
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     data, folder = read_examples(args.data), Path(args.out)
     codes, labels = data.of("train")
     held_out = data.of("validation")
@@ -106,6 +108,7 @@ def main(args: argparse.Namespace) -> None:
     )
     if counted:
         network.begin_with(codes, labels)
+    network = network.to(device)
     examples = Examples(codes, labels, len(data.names), args.batch, args.seed, args.unlabelled)
     more: dict = {}
     if args.kind == "masked":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, devices
 from genovision.dna.embedding import Loss, accuracy, build, describe, labelled, write_embedding
 from genovision.dna.examples import read_examples
 from genovision.errors import InputError
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
     p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="of weights, floors and order (default 0)")
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets config.json, weights, curve.tsv and dna.json")
     return p
@@ -38,10 +39,12 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, seed=args.seed)
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     examples = read_examples(args.data)
     codes, classes = labelled(examples, "train", args.seed, args.copies)
     held_out = {fold: labelled(examples, fold, args.seed) for fold in ("validation", "test")}
     network = build(examples.names, args.seed, length=examples.length, width=args.width, features=args.features)
+    network = network.to(device)
 
     def accuracies(network, fold: str) -> dict[str, float]:
         found, known = held_out[fold]

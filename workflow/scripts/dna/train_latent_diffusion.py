@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, devices
 from genovision.dna.autoencoders import check_length, read_autoencoder
 from genovision.dna.examples import read_examples
 from genovision.dna.latent_diffusion import (
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without a species")
     p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json and curve.tsv")
     return p
@@ -78,9 +79,10 @@ def main(args: argparse.Namespace) -> None:
         )
     recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed)
     torch.set_num_threads(args.threads)
+    device = devices.choose(args.device)
     sequences = read_examples(args.data)
     codes, labels = sequences.of("train")
-    autoencoder, own = read_autoencoder(args.autoencoder)
+    autoencoder, own = read_autoencoder(args.autoencoder, device)
     check_length(autoencoder, sequences.length, args.data)
     if own["species"] != list(sequences.names):
         raise InputError(
@@ -88,9 +90,9 @@ def main(args: argparse.Namespace) -> None:
         )
     species = len(sequences.names)
     options = options_of(args)
-    network = network_for(autoencoder, species, kind=args.denoiser, seed=args.seed, **options)
+    network = network_for(autoencoder, species, kind=args.denoiser, seed=args.seed, **options).to(device)
     scheduler = noise_config(args.betas, "sample" if args.prediction == "codewords" else args.prediction)
-    scale = no_scale(autoencoder.shape[0]) if args.unscaled else scale_of(autoencoder, codes)
+    scale = no_scale(autoencoder.shape[0]).to(device) if args.unscaled else scale_of(autoencoder, codes)
     examples = Examples(
         codes,
         labels,
@@ -108,7 +110,7 @@ def main(args: argparse.Namespace) -> None:
     facts |= {"options": options, "unconditional": args.unlabelled, "scaled": not args.unscaled}
     facts |= {"counts": args.prediction == "codewords" and not args.no_counts}
     folder = Path(args.out)
-    weights = [tensor.numpy() for tensor in autoencoder.state_dict().values()]
+    weights = [tensor.cpu().numpy() for tensor in autoencoder.state_dict().values()]
     trained = train(
         network,
         examples.loss,
