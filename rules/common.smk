@@ -273,7 +273,9 @@ def grid_members():
         size = {"width": wide}
         if config["dna"]["autoencoders"][autoencoder]["architecture"] == "conv":
             size = {"denoiser": "unet", "channels": [wide // 2, wide * 3 // 4, wide]}
-        steps = {"steps": config["dna"]["grid"]["steps"][autoencoder][width], "batch": config["dna"]["grid"]["batch"]}
+        grid = config["dna"]["grid"]
+        number = grid["steps"][autoencoder][width] / grid["slower"].get(prediction, 1)
+        steps = {"steps": max(1, round(number)), "batch": grid["batch"]}
         rest = {"kind": "latent", "autoencoder": autoencoder, "sampling": {}, "gpu": 0, "seed": seed}
         members[name] = rest | size | steps | {"prediction": prediction, "betas": betas}
     return members

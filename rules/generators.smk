@@ -336,9 +336,10 @@ rule sample_generator:
     params:
         repo=REPO,
         code=code("dna/sample_generator"),
-        number=lookup(dpath="dna/number", within=config),
+        # of the designed experiment only the sequences are measured, and as many as the validation fold is asked for
+        number=lambda wildcards: (config["dna"]["sweep"] if wildcards.generator in GRID else config["dna"])["number"],
         options=lambda wildcards: options(GENERATORS[wildcards.generator]["sampling"]),
-        posterior=lambda wildcards: "" if wildcards.generator in KINDS["autoregression"] else "--posterior",
+        posterior=lambda wildcards: "" if wildcards.generator in [*KINDS["autoregression"], *GRID] else "--posterior",
         threads=lookup(dpath="dna/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:

@@ -107,13 +107,13 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
 
 class _Unit(nn.Module):
-    """Normalise each channel over the sequence, GELU, convolve; (B, D, L) -> (B, D', L)."""
+    """Normalise each channel over the sequence, GELU, convolve; (B, D, L) -> (B, D', L / stride), transposed (B, D', L x stride)."""
 
-    def __init__(self, channels: int, out: int, kernel: int, transposed: bool = False):
+    def __init__(self, channels: int, out: int, kernel: int, transposed: bool = False, stride: int = 1):
         super().__init__()
         self.norm = nn.GroupNorm(channels, channels)
-        kind = nn.ConvTranspose1d if transposed else nn.Conv1d
-        self.conv = kind(channels, out, kernel, padding=kernel // 2)
+        kind, more = (nn.ConvTranspose1d, {"output_padding": stride - 1}) if transposed else (nn.Conv1d, {})
+        self.conv = kind(channels, out, kernel, stride, kernel // 2, **more)
         if not transposed:
             nn.init.normal_(self.conv.weight, std=math.sqrt(2 / (kernel * out)))
 
@@ -124,13 +124,31 @@ class _Unit(nn.Module):
 class _Level(nn.Module):
     """A unit, and one of kernel 1 that adds to it."""
 
-    def __init__(self, channels: int, out: int, kernel: int, transposed: bool = False):
+    def __init__(self, channels: int, out: int, kernel: int, transposed: bool = False, stride: int = 1):
         super().__init__()
-        self.unit, self.residual = _Unit(channels, out, kernel, transposed), _Unit(out, out, 1)
+        self.unit, self.residual = _Unit(channels, out, kernel, transposed, stride), _Unit(out, out, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.unit(x)
         return x + self.residual(x)
+
+
+class _OneMap(nn.Conv2d):
+    """A convolution of kernel 3 from many maps to one: (B, C, H, W) -> (B, 1, H, W).
+
+    All maps are weighed at once for each of the nine places of the kernel, and these are added, moved by one. Libraries have no fast way
+    for a single output map, and theirs takes more than half of a step of the whole autoencoder on a CPU.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, 1, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[2:]
+        parts = torch.einsum("ck,bchw->kbhw", self.weight[0].flatten(1), x)
+        parts = functional.pad(parts, (1, 1, 1, 1))
+        moved = (parts[k, :, k // 3 : k // 3 + height, k % 3 : k % 3 + width] for k in range(9))
+        return (sum(moved) + self.bias)[:, None]
 
 
 class ConvAutoencoder(ModelMixin, ConfigMixin):
@@ -139,6 +157,8 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
     length, pools: the picture has length / 2^pools rows;  width: and as many columns, the tower widening to it from width / 2
     maps:          channels of the second stage, each half the size of the one before; a latent has half of the last
     first, kernel: bases that the first layer, and those of the tower, look at
+    strided:       the tower halves and doubles by strides of its convolutions; the authors take the larger of two neighbours and repeat
+                   each, after which two neighbours look alike and are told apart but slowly
 
     Their one-hot order is A, T, G, C; here it is A, C, G, T as everywhere. ValueError for sizes that cannot be halved that often.
     """
@@ -152,6 +172,7 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
         maps: tuple[int, ...] = (8, 16, 32),
         first: int = 15,
         kernel: int = 5,
+        strided: bool = False,
     ):
         super().__init__()
         halvings = 2 ** len(maps)
@@ -163,7 +184,8 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
         widths = [2 * round(width / 2 * growth**at / 2) for at in range(pools + 1)]
         pairs = list(itertools.pairwise(widths))
         self.feature = _Level(4, widths[0], first)
-        self.down = nn.ModuleList(_Level(a, b, kernel) for a, b in pairs)
+        stride = 2 if strided else 1
+        self.down = nn.ModuleList(_Level(a, b, kernel, stride=stride) for a, b in pairs)
         self.shrink = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.LeakyReLU())
@@ -176,8 +198,8 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
         self.grow = nn.Sequential(
             *(nn.Sequential(nn.ConvTranspose2d(a, b, 3, 2, 1, 1), nn.BatchNorm2d(b), nn.LeakyReLU()) for a, b in steps)
         )
-        self.picture = nn.Sequential(nn.Conv2d(maps[0], 1, 3, padding=1), nn.Tanh())
-        self.up = nn.ModuleList(_Level(b, a, kernel, transposed=True) for a, b in reversed(pairs))
+        self.picture = nn.Sequential(_OneMap(maps[0]), nn.Tanh())
+        self.up = nn.ModuleList(_Level(b, a, kernel, True, stride) for a, b in reversed(pairs))
         self.bases = _Level(widths[0], 4, first)
 
     @property
@@ -190,7 +212,7 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
         """Codes (B, L) or one-hot (B, L, 4) -> distribution of the latents (B, C, H, W)."""
         x = self.feature(one_hot(sequences).movedim(2, 1))
         for level in self.down:
-            x = functional.max_pool1d(level(x), 2)
+            x = level(x) if self.config.strided else functional.max_pool1d(level(x), 2)
         mean, logvar = self.moments(self.shrink(x.movedim(1, 2)[:, None])).chunk(2, dim=1)
         return Moments(mean, logvar.clamp(*_LOGVAR))
 
@@ -198,14 +220,14 @@ class ConvAutoencoder(ModelMixin, ConfigMixin):
         """Latents (B, C, H, W) -> log-odds (B, L, 4)."""
         x = self.picture(self.grow(self.expand(latents)))[:, 0].movedim(2, 1)
         for level in self.up:
-            x = level(functional.interpolate(x, scale_factor=2, mode="nearest"))
+            x = level(x if self.config.strided else functional.interpolate(x, scale_factor=2, mode="nearest"))
         return self.bases(x).movedim(1, 2)
 
 
 Autoencoder = PatchAutoencoder | ConvAutoencoder
 ARCHITECTURES = {"patch": PatchAutoencoder, "conv": ConvAutoencoder}
 # of 256 bases: a picture of 64 x 64, halved twice, so that latents are the authors' 16 x 16 x 16 and their denoiser fits
-SHORT = {"pools": 2, "width": 64, "maps": (16, 32)}
+SHORT = {"pools": 2, "width": 64, "maps": (16, 32), "strided": True}
 
 
 def build(architecture: str, seed: int = 0, **options) -> Autoencoder:

@@ -17,7 +17,7 @@ from genovision.training import Recipe, train, write_curve
 # what the desk takes, by architecture; a patch's network is so small that it sees many sequences in seconds
 DEFAULTS = {
     "patch": {"steps": 600, "batch": 64, "learning_rate": 5e-3, "kl_weight": 0.02},
-    "conv": {"steps": 1000, "batch": 16, "learning_rate": 1e-2, "kl_weight": 1e-6},
+    "conv": {"steps": 600, "batch": 16, "learning_rate": 1e-2, "kl_weight": 1e-6},
 }
 
 
@@ -28,9 +28,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--patch", type=int, default=4, metavar="BASES", help="of the patch architecture (default 4)")
     p.add_argument("--channels", type=int, default=8, metavar="C", help="of the patch architecture (default 8)")
     p.add_argument("--pools", type=int, metavar="N", help="of conv (default 2; 4 for sequences of 2048 and more)")
+    p.add_argument(
+        "--halving",
+        choices=("strides", "pooling"),
+        help="of conv's tower (default strides; long: pooling, the paper's)",
+    )
     p.add_argument("--maps", type=int, nargs="+", metavar="C", help="of conv's second stage (16 32; long: 8 16 32)")
     p.add_argument("--width", type=int, metavar="W", help="patch: hidden (default 128); conv: columns of the picture")
-    p.add_argument("--steps", type=int, metavar="N", help="of training (default 600, conv 1000)")
+    p.add_argument("--steps", type=int, metavar="N", help="of training (default 600)")
     p.add_argument("--batch", type=int, metavar="B", help="sequences per step (default 64, conv 16)")
     p.add_argument("--learning-rate", type=float, metavar="X", help="the highest one (default 5e-3, conv 1e-2)")
     p.add_argument("--kl-weight", type=float, metavar="X", help="of the divergence (default 0.02, conv 1e-6)")
@@ -51,6 +56,8 @@ def options_of(args: argparse.Namespace, length: int) -> dict:
         return {"length": length, "patch": args.patch, "channels": args.channels, "width": args.width or 128}
     sizes = SHORT if length < 2048 else {"pools": 4, "width": 128, "maps": (8, 16, 32)}
     given = {"pools": args.pools, "width": args.width, "maps": args.maps}
+    if args.halving:
+        sizes = sizes | {"strided": args.halving == "strides"}
     return {"length": length} | sizes | {name: value for name, value in given.items() if value}
 
 
