@@ -6,6 +6,7 @@ the training fold taught it, so its distance has a name of its own (P-FID) and i
 words of four bases: to tell them from real promoters, longer words and their positions are needed, which is what generators must learn.
 """
 
+import copy
 import json
 import math
 import os
@@ -151,7 +152,7 @@ def accuracy(log_probabilities: npt.NDArray, classes: npt.NDArray) -> dict[str, 
 def write_embedding(folder: str | os.PathLike, network: Embedding, facts: dict) -> None:
     """Write a trained network: config.json and weights as diffusers does, dna.json with the facts last."""
     folder = Path(folder)
-    network.save_pretrained(folder)
+    copy.deepcopy(network).cpu().save_pretrained(folder)
     own = {
         "kind": KIND,
         "species": list(network.species),
