@@ -284,15 +284,15 @@ def test_it_is_imported_without_torch():
 
 
 class Wrong(Chain):
-    """A chain whose probabilities of row 2 at position 3 are what is given."""
+    """A chain whose probabilities of row 2 at a position are what is given."""
 
-    def __init__(self, values):
+    def __init__(self, values, position=3):
         super().__init__()
-        self.values = values
+        self.values, self.position = values, position
 
     def probs(self, state):
         found = super().probs(state).copy()
-        if self.steps == 3:
+        if self.steps == self.position:
             found[2] = self.values
         return found
 
@@ -303,6 +303,26 @@ class Wrong(Chain):
 def test_a_model_without_a_distribution_is_refused_with_its_place(values):
     with pytest.raises(InputError, match=r"sequence 2 at position 3 are .*: no distribution"):
         absorb_escape(np.zeros((4, 6), np.uint8), np.zeros((4, 6)), Wrong(values))
+
+
+@pytest.mark.parametrize("position", [0, 31, 32, 70, 99])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_its_place_is_told_wherever_it_is(position, temperature):
+    with pytest.raises(InputError, match=rf"sequence 2 at position {position} are nan, 0.3, 0.3, 0.4: no distribution"):
+        wrong = Wrong([np.nan, 0.3, 0.3, 0.4], position)
+        absorb_escape(np.zeros((4, 100), np.uint8), np.zeros((4, 100)), wrong, temperature=temperature)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.filterwarnings("error")
+def test_a_row_that_is_not_asked_about_needs_no_distribution(temperature):
+    confidence = np.zeros((4, 6))
+    confidence[2] = 1.0
+    options = {"uniforms": np.random.default_rng(0).random((4, 6)), "temperature": temperature}
+    found = absorb_escape(np.zeros((4, 6), np.uint8), confidence, Wrong([np.nan, -1, 0, 0]), **options)
+    wanted = absorb_escape(np.zeros((4, 6), np.uint8), confidence, Chain(), **options)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_what_cannot_be_is_refused():

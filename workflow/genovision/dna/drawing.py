@@ -1,4 +1,7 @@
-"""Drawing bases from distributions by their inverse, so that what is drawn is a matter of the distribution and a uniform number alone."""
+"""Drawing bases from distributions by their inverse, so that what is drawn is a matter of the distribution and a uniform number alone.
+
+Columns are distributions that stand beside each other, (4, B): what is asked of every one of them is then asked of whole rows.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,16 +9,23 @@ import numpy.typing as npt
 
 def inverse_distribution(probabilities: npt.ArrayLike, uniforms: npt.ArrayLike, temperature: float = 1.0):
     """Bases (B,) at uniforms (B,) of distributions (B, 4): how many of the first three partial sums are <= the uniform."""
-    return inverse(tempered(np.asarray(probabilities, dtype=np.float64), temperature), np.asarray(uniforms))
+    columns = np.asarray(probabilities, dtype=np.float64).T
+    return inverse(tempered(columns, temperature), np.asarray(uniforms)).astype(np.int64)
 
 
-def inverse(probabilities, uniforms):
-    return (probabilities.cumsum(axis=1)[:, :3] <= uniforms[:, None]).sum(axis=1)
+def inverse(columns, uniforms):
+    """Bases (B,), as bytes, at uniforms (B,) of columns (4, B)."""
+    first, second, third, _ = columns
+    two = first + second
+    three = two + third
+    return (first <= uniforms).view(np.int8) + (two <= uniforms).view(np.int8) + (three <= uniforms).view(np.int8)
 
 
-def tempered(probabilities, temperature: float):
+def tempered(columns, temperature: float):
+    """Columns (4, B) whose log-odds are divided by a temperature."""
     if temperature == 1:
-        return probabilities
-    # against the largest, so that a low temperature does not take all of them to 0
-    powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
-    return powers / powers.sum(axis=1, keepdims=True)
+        return columns
+    with np.errstate(invalid="ignore", divide="ignore"):  # what is no distribution stays none
+        # against the largest, so that a low temperature does not take all of them to 0
+        powers = (columns / columns.max(axis=0)) ** (1 / temperature)
+        return powers / powers.sum(axis=0)
