@@ -289,6 +289,11 @@ def model_options(entry):
     return f"{found} --unscaled" if entry.get("unscaled") else found
 
 
+def device(gpu):
+    """What a command of the generators is told of the `gpu` it has asked for: with one it stops where there is none."""
+    return "cuda" if gpu else "cpu"
+
+
 def model_files(folder):
     """Files of a trained DNA model that is one network with its configuration."""
     return [f"{folder}/{name}" for name in ("dna.json", "config.json", "diffusion_pytorch_model.safetensors")]

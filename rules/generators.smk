@@ -38,6 +38,9 @@ DNA_OODS = [
     *[(name, f"results/dna/strangers/{name}.fa") for name in config["dna"]["strangers"]],
     *[(name, f"results/dna/sets/{species}/{name}.fa") for name in config["dna"]["detected"] for species in LEARNED],
 ]
+ORACLE = config["dna"]["oracle"]
+# MB of a job that holds all sequences: two species of 256 bases, or fifteen of 2048
+DNA_MEMORY = 4000 if DNA_LENGTH < 1024 else 48000
 DNA_SYSTEMS = ("discdiff", "absorb_escape")
 for system in DNA_SYSTEMS:
     EVIDENCE[system] = [f"results/dna/generators/evidence_{system}.tsv"]
@@ -100,7 +103,7 @@ rule encode_promoters:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="30m",
     params:
         repo=REPO,
@@ -158,7 +161,7 @@ rule train_autoencoder:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="2d",
         gpu=lambda wildcards: AUTOENCODERS[wildcards.autoencoder]["gpu"],
     params:
@@ -166,12 +169,13 @@ rule train_autoencoder:
         code=code("dna/train_autoencoder"),
         options=lambda wildcards: model_options(AUTOENCODERS[wildcards.autoencoder]),
         threads=lookup(dpath="dna/threads", within=config),
+        device=lambda wildcards: device(AUTOENCODERS[wildcards.autoencoder]["gpu"]),
         seed=lambda wildcards: config["seed"] + AUTOENCODERS[wildcards.autoencoder]["seed"],
     message:
         "Training the autoencoder {wildcards.autoencoder}"
     shell:
         "python {params.repo:q}/workflow dna/train_autoencoder --data {input:q} {params.options} --seed {params.seed}"
-        " --threads {params.threads} --out results/dna/autoencoders/{wildcards.autoencoder} > {log:q} 2>&1"
+        " --threads {params.threads} --device {params.device} --out results/dna/autoencoders/{wildcards.autoencoder} > {log:q} 2>&1"
 
 
 rule train_autoregression:
@@ -193,7 +197,7 @@ rule train_autoregression:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="4d",
         gpu=lambda wildcards: GENERATORS[wildcards.autoregressive]["gpu"],
     params:
@@ -201,12 +205,13 @@ rule train_autoregression:
         code=code("dna/train_autoregression"),
         options=lambda wildcards: model_options(GENERATORS[wildcards.autoregressive]),
         threads=lookup(dpath="dna/threads", within=config),
+        device=lambda wildcards: device(GENERATORS[wildcards.autoregressive]["gpu"]),
         seed=lambda wildcards: config["seed"] + GENERATORS[wildcards.autoregressive]["seed"],
     message:
         "Training the autoregressive model {wildcards.autoregressive}"
     shell:
         "python {params.repo:q}/workflow dna/train_autoregression --data {input:q} {params.options} --seed {params.seed}"
-        " --threads {params.threads} --out results/dna/generators/{wildcards.autoregressive} > {log:q} 2>&1"
+        " --threads {params.threads} --device {params.device} --out results/dna/generators/{wildcards.autoregressive} > {log:q} 2>&1"
 
 
 rule train_latent_diffusion:
@@ -234,7 +239,7 @@ rule train_latent_diffusion:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="4d",
         gpu=lambda wildcards: GENERATORS[wildcards.latent]["gpu"],
     params:
@@ -243,12 +248,13 @@ rule train_latent_diffusion:
         autoencoder=lambda wildcards: f"results/dna/autoencoders/{GENERATORS[wildcards.latent]['autoencoder']}",
         options=lambda wildcards: model_options(GENERATORS[wildcards.latent]),
         threads=lookup(dpath="dna/threads", within=config),
+        device=lambda wildcards: device(GENERATORS[wildcards.latent]["gpu"]),
         seed=lambda wildcards: config["seed"] + GENERATORS[wildcards.latent]["seed"],
     message:
         "Training the latent diffusion model {wildcards.latent}"
     shell:
         "python {params.repo:q}/workflow dna/train_latent_diffusion --data {input.data:q} --autoencoder {params.autoencoder:q} {params.options}"
-        " --seed {params.seed} --threads {params.threads} --out results/dna/generators/{wildcards.latent} > {log:q} 2>&1"
+        " --seed {params.seed} --threads {params.threads} --device {params.device} --out results/dna/generators/{wildcards.latent} > {log:q} 2>&1"
 
 
 rule train_base_diffusion:
@@ -267,7 +273,7 @@ rule train_base_diffusion:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="4d",
         gpu=lambda wildcards: GENERATORS[wildcards.base]["gpu"],
     params:
@@ -275,12 +281,13 @@ rule train_base_diffusion:
         code=code("dna/train_base_diffusion"),
         options=lambda wildcards: model_options(GENERATORS[wildcards.base]),
         threads=lookup(dpath="dna/threads", within=config),
+        device=lambda wildcards: device(GENERATORS[wildcards.base]["gpu"]),
         seed=lambda wildcards: config["seed"] + GENERATORS[wildcards.base]["seed"],
     message:
         "Training the diffusion model on bases {wildcards.base}"
     shell:
         "python {params.repo:q}/workflow dna/train_base_diffusion --data {input:q} {params.options} --seed {params.seed}"
-        " --threads {params.threads} --out results/dna/generators/{wildcards.base} > {log:q} 2>&1"
+        " --threads {params.threads} --device {params.device} --out results/dna/generators/{wildcards.base} > {log:q} 2>&1"
 
 
 rule train_embedding:
@@ -299,7 +306,7 @@ rule train_embedding:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="1d",
         gpu=config["dna"]["embedding"]["gpu"],
     params:
@@ -307,12 +314,13 @@ rule train_embedding:
         code=code("dna/train_embedding"),
         options=model_options(config["dna"]["embedding"]),
         threads=lookup(dpath="dna/threads", within=config),
+        device=device(config["dna"]["embedding"]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Training the classifier whose features sets are compared on"
     shell:
         "python {params.repo:q}/workflow dna/train_embedding --data {input:q} {params.options} --seed {params.seed}"
-        " --threads {params.threads} --out results/dna/embedding > {log:q} 2>&1"
+        " --threads {params.threads} --device {params.device} --out results/dna/embedding > {log:q} 2>&1"
 
 
 rule sample_generator:
@@ -330,7 +338,7 @@ rule sample_generator:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="12h",
         gpu=lambda wildcards: GENERATORS[wildcards.generator]["gpu"],
     params:
@@ -341,12 +349,13 @@ rule sample_generator:
         options=lambda wildcards: options(GENERATORS[wildcards.generator]["sampling"]),
         posterior=lambda wildcards: "" if wildcards.generator in [*KINDS["autoregression"], *GRID] else "--posterior",
         threads=lookup(dpath="dna/threads", within=config),
+        device=lambda wildcards: device(GENERATORS[wildcards.generator]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Sampling {wildcards.generator}"
     shell:
         "python {params.repo:q}/workflow dna/sample_generator --generator results/dna/generators/{wildcards.generator} --data {input.data:q}"
-        " --name {wildcards.generator} --number {params.number} {params.options} {params.posterior} --threads {params.threads}"
+        " --name {wildcards.generator} --number {params.number} {params.options} {params.posterior} --threads {params.threads} --device {params.device}"
         " --seed {params.seed} --out {output.samples:q} --sets {output.sets:q} > {log:q} 2>&1"
 
 
@@ -365,7 +374,7 @@ rule calibrate_generator:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="4h",
         gpu=lambda wildcards: GENERATORS[wildcards.generator]["gpu"],
     params:
@@ -374,12 +383,13 @@ rule calibrate_generator:
         number=lookup(dpath="dna/sweep/number", within=config),
         replicates=lookup(dpath="dna/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
+        device=lambda wildcards: device(GENERATORS[wildcards.generator]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Asking {wildcards.generator} about real validation sequences"
     shell:
         "python {params.repo:q}/workflow dna/calibrate_generator --generator results/dna/generators/{wildcards.generator} --data {input.data:q}"
-        " --name {wildcards.generator} --number {params.number} --replicates {params.replicates} --threads {params.threads}"
+        " --name {wildcards.generator} --number {params.number} --replicates {params.replicates} --threads {params.threads} --device {params.device}"
         " --seed {params.seed} --out {output.temperature:q} --table {output.reliability:q} > {log:q} 2>&1"
 
 
@@ -403,8 +413,9 @@ rule sweep_refinement:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="12h",
+        gpu=GENERATORS[PAIR["autoregression"]]["gpu"],
     params:
         repo=REPO,
         code=code("dna/sweep_refinement"),
@@ -418,6 +429,7 @@ rule sweep_refinement:
         metric=lookup(dpath="dna/sweep/metric", within=config),
         replicates=lookup(dpath="dna/sweep/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
+        device=device(GENERATORS[PAIR["autoregression"]]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Sweeping Absorb & Escape over rules and thresholds against the validation fold"
@@ -425,7 +437,7 @@ rule sweep_refinement:
         "python {params.repo:q}/workflow dna/sweep_refinement --data {input.data:q} --samples {input.samples:q} --alone {input.alone:q}"
         " --autoregression {params.autoregression:q} --calibration {input.calibration:q} --embedding results/dna/embedding"
         " --autoencoder {params.autoencoder:q} --components {params.components} {params.thresholds} --number {params.number}"
-        " --metric {params.metric:q} --replicates {params.replicates} --threads {params.threads} --seed {params.seed}"
+        " --metric {params.metric:q} --replicates {params.replicates} --threads {params.threads} --device {params.device} --seed {params.seed}"
         " --out {output.table:q} --chosen {output.chosen:q} > {log:q} 2>&1"
 
 
@@ -455,21 +467,23 @@ rule refine_samples:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="4h",
+        gpu=lambda wildcards: GENERATORS[refined(wildcards.refinement)["autoregression"]]["gpu"],
     params:
         repo=REPO,
         code=code("dna/refine_samples"),
         autoregression=lambda wildcards: f"results/dna/generators/{refined(wildcards.refinement)['autoregression']}",
         options=lambda wildcards: refinement_options(wildcards.refinement),
         threads=lookup(dpath="dna/threads", within=config),
+        device=lambda wildcards: device(GENERATORS[refined(wildcards.refinement)["autoregression"]]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Refining samples: {wildcards.refinement}"
     shell:
         "python {params.repo:q}/workflow dna/refine_samples --samples {input.samples:q} --autoregression {params.autoregression:q}"
         " --data {input.data:q} --calibration {input.calibration:q} --name {wildcards.refinement} {params.options}"
-        " --threads {params.threads} --seed {params.seed} --out {output.samples:q} --sets {output.sets:q} --table {output.table:q} > {log:q} 2>&1"
+        " --threads {params.threads} --device {params.device} --seed {params.seed} --out {output.samples:q} --sets {output.sets:q} --table {output.table:q} > {log:q} 2>&1"
 
 
 rule describe_set:
@@ -479,6 +493,8 @@ rule describe_set:
         autoencoder=model_files(FRED),
         sets=expand("results/dna/sets/{species}/{{judged}}.fa", species=LEARNED),
         real=lambda wildcards: [] if wildcards.judged == "test" else "results/dna/descriptions/test.npz",
+        oracle=model_files(ORACLE["folder"]) if there(ORACLE["folder"]) else [],
+        flanks=there(ORACLE["flanks"]),
     output:
         "results/dna/descriptions/{judged}.npz",
     log:
@@ -489,21 +505,25 @@ rule describe_set:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="2h",
+        gpu=config["dna"]["embedding"]["gpu"],
     params:
         repo=REPO,
         code=code("dna/describe_set"),
         autoencoder=lambda wildcards, input: os.path.dirname(input.autoencoder[0]),
         components=lookup(dpath="dna/components", within=config),
         real=lambda wildcards, input: option("real", input.real and [input.real]),
+        oracle=option("oracle", ORACLE["folder"] and [ORACLE["folder"]]),
+        flanks=option("flanks", ORACLE["flanks"] and [ORACLE["flanks"]]),
         threads=lookup(dpath="dna/threads", within=config),
+        device=device(config["dna"]["embedding"]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Describing the set {wildcards.judged}"
     shell:
         "python {params.repo:q}/workflow dna/describe_set --data {input.data:q} --embedding results/dna/embedding --autoencoder {params.autoencoder:q}"
-        " --components {params.components} --sets {input.sets:q} {params.real} --threads {params.threads} --seed {params.seed}"
+        " --components {params.components} --sets {input.sets:q} {params.real} {params.oracle} {params.flanks} --threads {params.threads} --device {params.device} --seed {params.seed}"
         " --out {output:q} > {log:q} 2>&1"
 
 
@@ -522,7 +542,7 @@ rule judge_set:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="2h",
     params:
         repo=REPO,
@@ -555,8 +575,9 @@ rule score_sequences:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="4h",
+        gpu=max(GENERATORS[name]["gpu"] for name in ENSEMBLE),
     params:
         repo=REPO,
         code=code("dna/score_sequences"),
@@ -564,12 +585,13 @@ rule score_sequences:
         oods=option("ood", [f"{name}={path}" for name, path in DNA_OODS]),
         replicates=lookup(dpath="dna/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
+        device=device(max(GENERATORS[name]["gpu"] for name in ENSEMBLE)),
         seed=lookup(dpath="seed", within=config),
     message:
         "Scoring sequences with an ensemble of autoregressive models"
     shell:
         "python {params.repo:q}/workflow dna/score_sequences --data {input.data:q} --models {params.models:q} {params.oods} --system absorb_escape"
-        " --replicates {params.replicates} --threads {params.threads} --seed {params.seed} --out {output.table:q}"
+        " --replicates {params.replicates} --threads {params.threads} --device {params.device} --seed {params.seed} --out {output.table:q}"
         " --evidence {output.evidence:q} --sequences {output.sequences:q} > {log:q} 2>&1"
 
 
@@ -587,8 +609,9 @@ rule measure_bits:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="1h",
+        gpu=GENERATORS[PAIR["autoregression"]]["gpu"],
     params:
         repo=REPO,
         code=code("dna/measure_bits"),
@@ -596,12 +619,13 @@ rule measure_bits:
         name=PAIR["autoregression"],
         replicates=lookup(dpath="dna/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
+        device=device(GENERATORS[PAIR["autoregression"]]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Measuring the bits per base of {params.name}"
     shell:
         "python {params.repo:q}/workflow dna/measure_bits --model {params.model:q} --name {params.name} --data {input.data:q}"
-        " --replicates {params.replicates} --threads {params.threads} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
+        " --replicates {params.replicates} --threads {params.threads} --device {params.device} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule join_generators:
@@ -633,7 +657,7 @@ rule join_generators:
         "../envs/evaluate.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="1h",
     params:
         repo=REPO,
@@ -796,8 +820,9 @@ rule measure_latent_grid:
         "../envs/sample.yaml"
     threads: config["dna"]["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=DNA_MEMORY,
         runtime="4h",
+        gpu=config["dna"]["embedding"]["gpu"],
     params:
         repo=REPO,
         code=code("dna/measure_latent_grid"),
@@ -809,13 +834,14 @@ rule measure_latent_grid:
         number=lookup(dpath="dna/sweep/number", within=config),
         replicates=lookup(dpath="dna/sweep/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
+        device=device(config["dna"]["embedding"]["gpu"]),
         seed=lookup(dpath="seed", within=config),
     message:
         "Measuring the grid of latent diffusion models on the validation fold"
     shell:
         "python {params.repo:q}/workflow dna/measure_latent_grid --data {input.data:q} {params.runs} --embedding results/dna/embedding"
         " --autoencoder {params.autoencoder:q} --components {params.components} --number {params.number} --replicates {params.replicates}"
-        " --threads {params.threads} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
+        " --threads {params.threads} --device {params.device} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_latent_grid:

@@ -267,7 +267,7 @@ def test_the_oracle_is_the_log_odds_of_real_against_shuffled(folder, examples):
     assert np.allclose(found, classes[:, [0, 3]] - classes[:, [1, 4]]) and oracle.outputs == NAMES
     assert read_oracle(folder).length == LENGTH
     for path in (folder / "sei.pth", folder.parent):
-        with pytest.raises(InputError, match="Sei, Enformer or Borzoi are not loaded as published; convert"):
+        with pytest.raises(InputError, match="Sei, Enformer or Borzoi are not loaded, nor exported programs"):
             read_oracle(path)
 
 

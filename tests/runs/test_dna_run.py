@@ -32,6 +32,20 @@ def clone(finished, tmp_path):
     return folder
 
 
+def test_the_papers_configuration_plans_generators_of_fifteen_species_on_gpus(checkout):
+    folder, overlay = checkout("paper_dna"), ("--configfile", "config/paper.yaml")
+    jobs = planned(folder, "discdiff", "absorb_escape", *overlay)
+    assert jobs["read_epd"] == jobs["prepare_genome"] == 15 and jobs["sample_generator"] == 5
+    assert jobs["train_autoencoder"] == jobs["train_autoregression"] == jobs["train_base_diffusion"] == 2
+    shown = run_workflow(folder, "results/dna/samples/discdiff.npz", "-n", "-p", *overlay)
+    commands = [
+        line for line in (shown.stdout + shown.stderr).splitlines() if " dna/train_" in line or " dna/sample_" in line
+    ]
+    assert len(commands) == 3 and all("--device cuda" in line for line in commands)
+    (denoiser,) = (line for line in commands if "dna/train_latent_diffusion" in line)
+    assert "--denoiser unet" in denoiser and "--heads 64" in denoiser and "--unscaled" in denoiser
+
+
 def test_the_claims_of_both_systems_have_verdicts(finished):
     ledger = pd.read_csv(finished / "results/claims.tsv", sep="\t", index_col="id")
     assert set(ledger.loc[CLAIMS, "verdict"]) <= {"supported", "contradicted", "inconclusive"}

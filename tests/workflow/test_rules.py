@@ -97,6 +97,20 @@ def test_every_option_that_a_rule_writes_is_one_of_its_command(launcher):
     assert checked > 300
 
 
+def test_what_a_generator_asks_for_is_what_its_command_is_told(workflow):
+    rules = {rule.name: rule for rule in workflow.rules}
+    told = {name for name, rule in rules.items() if rule.shellcmd and "--device {params.device}" in rule.shellcmd}
+    assert told == {
+        name for name, rule in rules.items() if {"device"} <= set(rule.params.keys()) and "gpu" in rule.resources
+    }
+    assert {"train_autoencoder", "train_latent_diffusion", "sample_generator", "refine_samples", "describe_set"} <= told
+    block = "(?s)gpu=(lambda wildcards: )?(.*?),\n.*?device=(lambda wildcards: )?device\\((.*?)\\),\n"
+    for name in told:
+        text = (ROOT / "rules" / "generators.smk").read_text().split(f"rule {name}:")[1].split("\nrule ")[0]
+        found = re.search(block, text)
+        assert found and found[2] == found[4] and found[1] == found[3], name
+
+
 def test_the_ledger_takes_every_scale_that_the_configuration_may_have(launcher):
     schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
     parser = launcher.load("claims/weigh_claims").parser()

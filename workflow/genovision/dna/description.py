@@ -105,16 +105,16 @@ class LogOdds:
 
 
 def read_oracle(path: str | os.PathLike, device: torch.device | str = "cpu") -> Oracle:
-    """The oracle in a folder of train_embedding, of any length.
+    """The oracle in a folder of train_embedding, of any length: weights as safetensors, architecture as JSON.
 
     InputError for anything else. Sei, Enformer and Borzoi are published as pickled or framework-specific checkpoints, which can run code
-    when they are loaded: they need a class with `length`, `outputs` and `predict` here and their tensors as safetensors.
+    when they are loaded. So can exported programs (TorchScript, torch.export), whose readers evaluate expressions they find in the file.
     """
     if not (Path(path) / FACTS).is_file():
         raise InputError(
-            f"{path} is no oracle this can read: give a folder of train_embedding (windows of any length). The checkpoints of Sei, "
-            "Enformer or Borzoi are not loaded as published; convert their tensors to safetensors and "
-            "add a class to genovision.dna.description."
+            f"{path} is no oracle this can read: give a folder of dna/train_embedding (safetensors and JSON, windows of any length). "
+            "Checkpoints of Sei, Enformer or Borzoi are not loaded, nor exported programs: reading them can run code. To use one, write "
+            "its tensors as safetensors and add a class with length, outputs and predict to genovision.dna.description."
         )
     return LogOdds(read_embedding(path, device))
 

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--layers", type=int, default=1, metavar="N", help="of each level of the unet (default 1)")
     p.add_argument("--attention", type=int, nargs="*", default=[], metavar="SIZE", help="unet's levels with attention")
+    p.add_argument("--heads", type=int, default=1, metavar="N", help="of the unet's attention (default 1)")
     p.add_argument("--steps", type=int, default=2400, metavar="N", help="of training (default 2400)")
     p.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
     p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
@@ -61,7 +62,7 @@ def options_of(args: argparse.Namespace) -> dict:
     """Of the network."""
     if args.denoiser == "unet":
         groups = math.gcd(32, *args.channels)
-        options = {"channels": args.channels, "layers": args.layers, "attention": args.attention}
+        options = {"channels": args.channels, "layers": args.layers, "attention": args.attention, "heads": args.heads}
         return options | {"groups": groups, "dropout": args.dropout}
     names = ("width", "blocks", "kernel", "dropout")
     return {name: getattr(args, name) for name in names} | {"codewords": args.prediction == "codewords"}
