@@ -141,9 +141,11 @@ def test_noise_and_losses_are_what_they_ought_to_be():
     assert one_hot(torch.tensor([[0, 3]])).tolist() == [[[1, -1], [-1, -1], [-1, -1], [-1, 1]]]
     examples = Examples(codes, np.zeros(64, dtype=np.int64), 2, 64, 0)
 
-    def zero(x, labels, times):
-        return torch.zeros(len(x), x.shape[2], 4)
+    class Zero(torch.nn.Module):
+        def forward(self, x, labels, times):
+            return torch.zeros(len(x), x.shape[2], 4)
 
+    zero = Zero()
     for prediction, wanted in (("sample", 1.0), ("v_prediction", 1.0)):
         objective = Objective(examples, (codes, np.zeros(64, dtype=np.int64)), noise_schedule(prediction), prediction)
         assert float(objective.loss(zero, 0)) == pytest.approx(wanted, rel=0.1)
