@@ -308,8 +308,8 @@ def test_a_model_without_a_distribution_is_refused_with_its_place(values):
 @pytest.mark.parametrize("position", [0, 31, 32, 70, 99])
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_its_place_is_told_wherever_it_is(position, temperature):
+    wrong = Wrong([np.nan, 0.3, 0.3, 0.4], position)
     with pytest.raises(InputError, match=rf"sequence 2 at position {position} are nan, 0.3, 0.3, 0.4: no distribution"):
-        wrong = Wrong([np.nan, 0.3, 0.3, 0.4], position)
         absorb_escape(np.zeros((4, 100), np.uint8), np.zeros((4, 100)), wrong, temperature=temperature)
 
 

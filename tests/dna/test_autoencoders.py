@@ -22,6 +22,7 @@ from genovision.dna.autoencoders import (  # noqa: E402
     Examples,
     Moments,
     PatchAutoencoder,
+    accuracy,
     build,
     one_hot,
     read_autoencoder,
@@ -163,6 +164,7 @@ def test_a_killed_run_ends_with_the_same_bytes(command, sequences, tmp_path, mon
     table = pd.read_csv(tmp_path / "whole" / "statistics.tsv", sep="\t").iloc[0]
     wanted = statistics(network, codes(60)[20:40])
     assert table["fold"] == "validation" and table["sequences"] == 20
+    assert accuracy(network, codes(60)[20:40]) == pytest.approx(wanted.accuracy_mean)
     assert table["accuracy_mean"] == pytest.approx(wanted.accuracy_mean)
     assert table["posterior_std"] == pytest.approx(wanted.posterior_std)
     assert len(pd.read_csv(tmp_path / "whole" / "curve.tsv", sep="\t")) >= 6

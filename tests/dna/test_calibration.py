@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from genovision.dna.calibration import apply, expected_calibration_error, logits_of, nll, reliability, temperature
+from genovision.dna.calibration import (
+    apply,
+    calibration_errors,
+    expected_calibration_error,
+    logits_of,
+    nll,
+    reliability,
+    temperature,
+)
 from genovision.errors import InputError
 
 RNG = np.random.default_rng(11)
@@ -103,3 +111,15 @@ def test_what_is_no_distribution_is_refused_with_its_place():
         reliability([0.5, 0.5], [True])
     with pytest.raises(ValueError, match=r"confidences must lie in \[0, 1\]"):
         reliability([1.5], [True])
+
+
+def test_errors_of_replicates_are_those_of_repeated_sequences():
+    rng = np.random.default_rng(4)
+    confidence, correct = rng.random((30, 12)), rng.random((30, 12)) < 0.6
+    confidence[0, :3] = 0.0, 0.05, 1.0  # ends and edges of bins
+    counts = rng.multinomial(30, np.full(30, 1 / 30), size=5)
+    wanted = [
+        expected_calibration_error(reliability(np.repeat(confidence, row, axis=0), np.repeat(correct, row, axis=0)))
+        for row in counts
+    ]
+    np.testing.assert_allclose(calibration_errors(confidence, correct, counts), wanted, rtol=1e-12)

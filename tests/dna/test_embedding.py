@@ -277,7 +277,7 @@ def test_the_discriminator_tells_what_differs_and_nothing_where_nothing_does(fol
     species = np.repeat([0, 1], 60)
     real, same, other = (np.concatenate([planted(60, label, rng) for label in (0, 1)]) for _ in range(3))
     other[:, 30:38] = rng.integers(0, 4, (120, 8))
-    weights, part = (np.ones((1, 120)),) * 2, np.tile(np.arange(60) % 5, 2)
+    weights, part = (np.ones((1, 120)),) * 2, np.tile(np.arange(60) % 3, 2)
 
     def found(one):
         # a few dozen sequences make few steps of an epoch

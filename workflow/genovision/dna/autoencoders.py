@@ -274,6 +274,14 @@ class Statistics(NamedTuple):
     posterior_std: float
 
 
+@torch.inference_mode()
+def accuracy(network: Autoencoder, codes: npt.NDArray[np.uint8]) -> float:
+    """Share of the bases of codes (N, L) that come back from the mean of each latent's distribution."""
+    parts = torch.from_numpy(np.ascontiguousarray(codes)).to(device_of(network)).split(_BATCH)
+    right = sum(int((network.decode(network.encode(part).mean).argmax(dim=-1) == part).sum()) for part in parts)
+    return right / codes.size
+
+
 def statistics(network: Autoencoder, codes: npt.NDArray[np.uint8], seed: int = 0) -> Statistics:
     """Statistics on codes (N, L) of a network in evaluation mode."""
     means, spreads, right = [], [], np.zeros(2)

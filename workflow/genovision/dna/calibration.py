@@ -87,6 +87,21 @@ def expected_calibration_error(table: pd.DataFrame) -> float:
     return float((gaps * table["n"]).sum() / table["n"].sum())
 
 
+def calibration_errors(
+    confidence: npt.ArrayLike, correct: npt.ArrayLike, counts: npt.ArrayLike, bins: int = 20
+) -> npt.NDArray[np.float64]:
+    """The expected calibration error of `reliability` for each replicate: counts (R, N) says how often each of N sequences is there.
+
+    confidence and correct (N, L). What a bin adds to the error is |right ones - sum of confidences|, so sums by sequence are enough.
+    """
+    confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct)
+    place = np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), confidence, side="left") - 1, 0, bins - 1)
+    cell = (np.arange(len(place))[:, None] * bins + place).ravel()
+    excess = np.bincount(cell, weights=(correct - confidence).ravel(), minlength=len(place) * bins)
+    counts = np.asarray(counts, dtype=np.float64)
+    return np.abs(counts @ excess.reshape(-1, bins)).sum(axis=1) / (counts.sum(axis=1) * confidence.shape[1])
+
+
 def _checked(logits: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     logits, truth = np.asarray(logits, dtype=np.float64), np.asarray(truth)
     if logits.ndim != 2 or logits.shape[1] != 4 or truth.shape != (len(logits),) or not len(truth):

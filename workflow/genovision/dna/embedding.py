@@ -65,8 +65,9 @@ class Embedding(ModelMixin, ConfigMixin):
             )
         wide = width * 4 // 3
         self.trunk = nn.Sequential(
-            *(nn.Conv1d(4, width, 15, padding=7), nn.ReLU(), nn.MaxPool1d(_POOL)),
-            *(nn.Conv1d(width, wide, 5, padding=2), nn.ReLU(), nn.MaxPool1d(_POOL)),
+            # the same in the other order, in a quarter of the memory
+            *(nn.Conv1d(4, width, 15, padding=7), nn.MaxPool1d(_POOL), nn.ReLU()),
+            *(nn.Conv1d(width, wide, 5, padding=2), nn.MaxPool1d(_POOL), nn.ReLU()),
             *(nn.Conv1d(wide, wide, 3, padding=1), nn.ReLU(), nn.Flatten()),
         )
         self.embedding = nn.Linear(wide * (length // _POOL**2), features)

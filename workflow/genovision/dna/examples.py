@@ -38,6 +38,12 @@ class Examples:
             raise InputError(f"the {fold} fold has no sequence of {', '.join(self.names)}.")
         return self.codes[rows], self.species[rows]
 
+    def some(self, fold: str, most: int = 400) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """At most so many of a fold, from all over it: enough for a point of a training curve."""
+        codes, species = self.of(fold)
+        rows = np.linspace(0, len(codes) - 1, min(most, len(codes))).astype(np.int64)
+        return codes[rows], species[rows]
+
 
 def write_examples(path: str | os.PathLike, examples: Examples) -> None:
     """Write sequences.npz."""

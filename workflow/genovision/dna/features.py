@@ -12,7 +12,7 @@ from genovision.errors import InputError
 Floats = npt.NDArray[np.float64]
 
 KINDS = ("real", "shuffle", "markov3")  # classes of a species: class = species x 3 + kind
-PARTS = 5  # of the cross-fitting of discriminators
+PARTS = 3  # of the cross-fitting of discriminators
 
 
 @dataclass(frozen=True)

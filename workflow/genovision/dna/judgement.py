@@ -5,7 +5,7 @@ are the samples: a set and the real one are resampled by the streams of their na
 replicates are shifted to the estimate. Species are judged each for itself.
 
 Distances fall with the number of sequences, so both sides have the same number of each species, and beside a distance belongs that of
-the set `train` (real against real). Classifiers are fitted on four fifths of both sets and judged on the fifth they have not seen.
+the set `train` (real against real). Classifiers are fitted on two thirds of both sets and judged on the third they have not seen.
 """
 
 from typing import NamedTuple
@@ -32,7 +32,7 @@ _KMER = 6
 _REGULARISATION = 0.01  # scikit-learn's C: a sequence has at most L of the 4096 words
 
 _BOTH = "both sets resampled by sequence, shifted to the estimate"
-_CROSS = "0.5 = cannot be told apart; cross-fitted in five parts, mean over parts, scores held fixed"
+_CROSS = "0.5 = cannot be told apart; cross-fitted in three parts, mean over parts, scores held fixed"
 MEASURES = {
     "fred": Measure(f"FReD: Frechet distance of autoencoder means on their leading principal components; {_BOTH}", 0),
     "p_fid": Measure(f"P-FID: Frechet distance in the desk's promoter network, no S-FID; {_BOTH}", 0),

@@ -103,6 +103,13 @@ class Product:
         return self.model.advance(inner, tokens), position + 1
 
 
+def _in_batches(places: npt.NDArray[np.bool_], batch: int) -> list[npt.NDArray[np.int64]]:
+    """Rows of places (N, L) that have any, those together whose last ones are near each other: the model is not asked behind them."""
+    last = np.where(places.any(axis=1), places.shape[1] - places[:, ::-1].argmax(axis=1), 0)
+    order = np.argsort(last, kind="stable")[np.count_nonzero(last == 0) :]
+    return [order[at : at + batch] for at in range(0, len(order), batch)]
+
+
 def refine(
     samples: Samples, network, setting: Setting, *, calibration: float = 1.0, seed: int = 0, batch: int = 512
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
@@ -114,9 +121,8 @@ def refine(
     confidence = confidence_of(samples, setting.confidence, calibration)
     factor = posterior_of(samples, calibration) if setting.proposal == "product" else None
     uniforms = stream(seed, "absorb and escape").random(samples.tokens.shape)
-    tokens, edited = np.empty_like(samples.tokens), np.zeros(samples.tokens.shape, dtype=bool)
-    for at in range(0, len(tokens), batch):
-        rows = slice(at, at + batch)
+    tokens, edited = samples.tokens.copy(), np.zeros(samples.tokens.shape, dtype=bool)
+    for rows in _in_batches(confidence < setting.threshold, batch):
         model = network.conditioned(samples.species[rows])
         tokens[rows], edited[rows] = absorb_escape(
             samples.tokens[rows],
@@ -147,7 +153,7 @@ def control(
     """
     if kind not in CONTROLS:
         raise InputError(f"control {kind!r}: choose one of {', '.join(CONTROLS)}.")
-    tokens, places = np.empty_like(samples.tokens), np.zeros(edited.shape, dtype=bool)
+    tokens, places = samples.tokens.copy(), np.zeros(edited.shape, dtype=bool)
     if kind == "letters":
         codes, species = pool
         for label in np.unique(samples.species):
@@ -158,8 +164,7 @@ def control(
         return tokens, places
     rng = stream(seed, "random refill")
     uniforms, chances = rng.random(edited.shape), rng.random(edited.shape)
-    for at in range(0, len(tokens), batch):
-        rows = slice(at, at + batch)
+    for rows in _in_batches(edited, batch):
         model = network.conditioned(samples.species[rows])
         tokens[rows], places[rows] = random_refill(
             samples.tokens[rows], edited[rows], model, uniforms[rows], chances[rows]

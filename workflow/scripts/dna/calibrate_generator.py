@@ -14,7 +14,7 @@ from genovision.dna.generators import Autoregression, check_length, check_names,
 from genovision.errors import InputError
 from genovision.resampling import bootstrap_counts, interval, stream
 from genovision.tables import write_table
-from genovision.uncertainty.metrics import auroc
+from genovision.uncertainty.metrics import Ranking, auroc
 
 REPLACED = 0.05  # share of bases of each sequence that get another letter
 
@@ -56,6 +56,22 @@ def replaced(codes, share: float, rng: np.random.Generator):
     return np.where(places, other, codes).astype(np.uint8), places
 
 
+def located(likely, places, counts) -> np.ndarray:
+    """AUROC of replaced against other bases, by how likely (N, L) they are, for each of counts (R, N): (R,)."""
+    sequence = np.broadcast_to(np.arange(len(places))[:, None], places.shape)
+    rows = np.concatenate([sequence[~places], sequence[places]])
+    ranking = Ranking.separating(likely[~places], likely[places])
+    return np.concatenate(
+        [auroc(ranking, weights=part[:, rows]) for part in np.array_split(counts, -(-len(counts) // 4))]
+    )
+
+
+def spread(values) -> list[float]:
+    """The first of the values, and the interval of the others."""
+    low, high = interval(values[1:])
+    return [float(values[0]), float(low), float(high)]
+
+
 def main(args: argparse.Namespace) -> None:
     if args.number < 2 or args.replicates < 2 or args.seed < 0 or args.threads < 1:
         raise InputError("--number and --replicates must be 2 or more, --threads 1 or more, --seed not negative.")
@@ -75,37 +91,22 @@ def main(args: argparse.Namespace) -> None:
     table.insert(0, "generator", args.name)
     wrong, places = replaced(codes, REPLACED, rng)
     likely = own(distributions(generator, wrong, labels, args.seed), wrong)
-    counts = bootstrap_counts(len(codes), args.replicates, rng).astype(int)
-
-    def spread(value, of) -> list[float]:
-        low, high = interval([of(np.repeat(np.arange(len(codes)), row)) for row in counts])
-        return [float(value), float(low), float(high)]
-
-    def missed(chosen) -> float:
-        return calibration.expected_calibration_error(
-            calibration.reliability(found[chosen].max(axis=2), found[chosen].argmax(axis=2) == codes[chosen])
-        )
-
-    def located(chosen) -> float:
-        return float(auroc(likely[chosen][~places[chosen]], likely[chosen][places[chosen]]))
-
-    everything = np.arange(len(codes))
+    counts = bootstrap_counts(len(codes), args.replicates, rng).astype(np.int64)
+    counts = np.vstack([np.ones_like(counts[:1]), counts])
+    missed = calibration.calibration_errors(found.max(axis=2), found.argmax(axis=2) == codes, counts)
     facts = {
         "generator": args.name,
         "temperature": temperature,
         "bits_per_base": calibration.nll(logits, truth) / np.log(2),
         "bits_per_base_calibrated": calibration.nll(logits, truth, temperature) / np.log(2),
         "mean_largest": float(found.max(axis=2).mean()),
-        "calibration_error": spread(missed(everything), missed),
-        "error_auroc": {"posterior": spread(located(everything), located)},
+        "calibration_error": spread(missed),
+        "error_auroc": {"posterior": spread(located(likely, places, counts))},
         "sequences": len(codes),
     }
     if hasattr(generator, "decoder_confidence"):
         sure = generator.decoder_confidence(wrong)
-        facts["error_auroc"]["decoder"] = spread(
-            float(auroc(sure[~places], sure[places])),
-            lambda chosen: float(auroc(sure[chosen][~places[chosen]], sure[chosen][places[chosen]])),
-        )
+        facts["error_auroc"]["decoder"] = spread(located(sure, places, counts))
     with replacing(args.out) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     write_table(table, args.table)

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from genovision import checkpoints, devices
-from genovision.dna.autoencoders import ARCHITECTURES, SHORT, Examples, build, statistics, write_autoencoder
+from genovision.dna.autoencoders import ARCHITECTURES, SHORT, Examples, accuracy, build, statistics, write_autoencoder
 from genovision.dna.examples import read_examples
 from genovision.errors import InputError
 from genovision.tables import write_table
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> None:
     device = devices.choose(args.device)
     sequences = read_examples(args.data)
     codes, _ = sequences.of("train")
-    held_out, _ = sequences.of("validation")
+    (held_out, _), (some, _) = sequences.of("validation"), sequences.some("validation")
     options = options_of(args, sequences.length)
     network = build(args.architecture, args.seed, **options).to(device)
     examples = Examples(codes, batch=recipe.batch, seed=args.seed, kl_weight=kl_weight)
@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
         network,
         examples.loss,
         recipe,
-        lambda network: statistics(network, held_out).accuracy_mean,
+        lambda network: accuracy(network, some),
         folder / "checkpoints",
         checkpoints.fingerprint(network, facts, codes, held_out),
         save_every=args.save_every,

@@ -19,7 +19,6 @@ from genovision.training import Recipe, train
 CHAINS = {"markov0": (0, None), "markov2": (2, None), "markov3": (3, None), "markov5": (5, None)}
 CHAINS |= {"position_markov3": (3, 6)}  # half window of 6 bases, as dna/draw_reference has it
 _ORDER = 5  # of the chains the model begins with: a longer one has seen too few of its contexts
-_HELD_OUT = 512  # validation sequences of the curve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,17 +82,16 @@ def main(args: argparse.Namespace) -> None:
     network = network.to(device)
     codes, labels = examples.of("train")
     batches = Batches(codes, labels, batch=args.batch, seed=args.seed, unlabelled=args.unlabelled)
-    held_out = examples.of("validation")
-    chosen = np.linspace(0, len(held_out[0]) - 1, min(_HELD_OUT, len(held_out[0]))).astype(np.int64)
+    held_out = examples.some("validation")
     facts = {"recipe": recipe.to_json(), "unlabelled": args.unlabelled, "network": args.kind, "sizes": sizes}
     folder = Path(args.out)
     trained = train(
         network,
         batches.loss,
         recipe,
-        lambda network: bits_per_base(network, held_out[0][chosen], held_out[1][chosen]),
+        lambda network: bits_per_base(network, *held_out),
         folder / "checkpoints",
-        checkpoints.fingerprint(network, facts, codes, labels, held_out[0], held_out[1]),
+        checkpoints.fingerprint(network, facts, codes, labels, *held_out),
         save_every=args.save_every,
     )
     end = trained.curve[-1]

@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> None:
     device = devices.choose(args.device)
     data, folder = read_examples(args.data), Path(args.out)
     codes, labels = data.of("train")
-    held_out = data.of("validation")
+    held_out = data.some("validation")
     counted = args.kind == "masked" or args.prediction == "logits"
     network = build(
         args.seed,

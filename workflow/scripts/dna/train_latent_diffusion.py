@@ -116,7 +116,7 @@ def main(args: argparse.Namespace) -> None:
         network,
         examples.loss,
         recipe,
-        examples.held_out(*sequences.of("validation")),
+        examples.held_out(*sequences.some("validation")),
         folder / "checkpoints",
         checkpoints.fingerprint(network, facts, codes, labels, *weights),
         save_every=args.save_every,
