@@ -34,7 +34,12 @@ def test_a_device_is_chosen_by_name(monkeypatch):
             devices.choose("cuda:2")
     finally:
         torch.use_deterministic_algorithms(False)
-    assert devices.device_of(nn.Linear(1, 1)) == devices.device_of(nn.Identity()) == torch.device("cpu")
+    assert (
+        devices.device_of(nn.Linear(1, 1))
+        == devices.device_of(nn.Identity())
+        == devices.device_of(len)
+        == torch.device("cpu")
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

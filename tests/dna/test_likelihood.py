@@ -199,7 +199,7 @@ class Frequencies:
 def models(monkeypatch):
     """A stand-in for genovision.dna.autoregression."""
     module = types.ModuleType("genovision.dna.autoregression")
-    module.read_autoregression = lambda folder: (Frequencies(folder), {})
+    module.read_autoregression = lambda folder, device="cpu": (Frequencies(folder), {})
     module.log_distributions = lambda model, codes, labels: np.repeat(
         model.logs[labels][:, None], codes.shape[1], axis=1
     )
@@ -286,6 +286,6 @@ def test_score_sequences_says_what_is_wrong(scoring, data, monkeypatch):
     module = sys.modules["genovision.dna.autoregression"]
     reader = module.read_autoregression
     monkeypatch.setattr(
-        module, "read_autoregression", lambda folder: (other, {}) if folder == "member3" else reader(folder)
+        module, "read_autoregression", lambda folder, device: (other, {}) if folder == "member3" else reader(folder)
     )
     assert "member3 knows D and member1 A_one, B_two" in wrong("--models", "member1", "member3")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -34,6 +35,7 @@ def choose(name: str = "auto") -> torch.device:
     return device
 
 
-def device_of(network: nn.Module) -> torch.device:
-    """Where a network's parameters are; the CPU for one that has none."""
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+def device_of(network: nn.Module | Callable) -> torch.device:
+    """Where a network's parameters are; the CPU for what has none, such as a function in its place."""
+    parameters = getattr(network, "parameters", tuple)()
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
