@@ -380,7 +380,7 @@ rule calibrate_generator:
     params:
         repo=REPO,
         code=code("dna/calibrate_generator"),
-        number=lookup(dpath="dna/sweep/number", within=config),
+        number=lookup(dpath="dna/sweep/calibration", within=config),
         replicates=lookup(dpath="dna/replicates", within=config),
         threads=lookup(dpath="dna/threads", within=config),
         device=lambda wildcards: device(GENERATORS[wildcards.generator]["gpu"]),

@@ -332,7 +332,6 @@ def test_from_the_data_set_to_judged_sets(command, describing, examples, data, s
     first = (tmp_path / "mine.npz").read_bytes()
     assert describing("mine.npz", "--sets", *sets, "--real", tmp_path / "real.npz")[0] == 0
     assert (tmp_path / "mine.npz").read_bytes() == first
-    pytest.importorskip("sklearn")
     tables = ("--measures", tmp_path / "m.tsv", "--evidence", tmp_path / "e.tsv", "--replicates", 3)
     code, err = command("dna/judge_set", "--set", tmp_path / "mine.npz", "--real", tmp_path / "real.npz", *tables)
     assert code == 0, err

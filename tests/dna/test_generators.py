@@ -10,11 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from genovision.dna import autoregression  # noqa: E402
-from genovision.dna.examples import read_examples  # noqa: E402
+from genovision.dna.examples import check_length, check_names, read_examples  # noqa: E402
 from genovision.dna.generators import (  # noqa: E402
     OPTIONS,
-    check_length,
-    check_names,
     check_options,
     open_generator,
     read_facts,

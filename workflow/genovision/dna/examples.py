@@ -132,6 +132,20 @@ def read_samples(path: str | os.PathLike) -> Samples:
     )
 
 
+def check_length(path: str | os.PathLike, length: int, wanted: int) -> None:
+    """InputError unless a model's or set's sequences are as long as the data's."""
+    if length != wanted:
+        raise InputError(f"{path} has sequences of {length} bases, the data's have {wanted}.")
+
+
+def check_names(folder: str | os.PathLike, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    """InputError unless the model's species are those of the data, in the same order."""
+    if tuple(names) != tuple(wanted):
+        raise InputError(
+            f"{folder} is of {', '.join(names)}, the data are of {', '.join(wanted)}: labels would not fit."
+        )
+
+
 def _check_codes(path, name: str, codes) -> None:
     if codes.ndim != 2 or codes.dtype != np.uint8 or not codes.size:
         raise InputError(f"{path}: {name} must be (N, L) of bytes, not {codes.shape} of {codes.dtype}.")

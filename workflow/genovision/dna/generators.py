@@ -104,17 +104,3 @@ def check_options(generator: Generator, options: Iterable[str]) -> None:
     for name in options:
         if name not in known:
             raise InputError(f"a generator of kind {generator.kind} takes {', '.join(known)}, not {name}.")
-
-
-def check_length(path: str | os.PathLike, length: int, wanted: int) -> None:
-    """InputError unless a model's or set's sequences are as long as the data's."""
-    if length != wanted:
-        raise InputError(f"{path} has sequences of {length} bases, the data's have {wanted}.")
-
-
-def check_names(folder: str | os.PathLike, names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    """InputError unless the model's species are those of the data, in the same order."""
-    if tuple(names) != tuple(wanted):
-        raise InputError(
-            f"{folder} is of {', '.join(names)}, the data are of {', '.join(wanted)}: labels would not fit."
-        )

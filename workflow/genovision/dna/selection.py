@@ -11,8 +11,7 @@ from genovision.dna import composition, curves
 from genovision.dna.autoencoders import read_autoencoder
 from genovision.dna.description import posterior_means, principal_components, projected
 from genovision.dna.embedding import describe, read_embedding
-from genovision.dna.examples import Examples
-from genovision.dna.generators import check_length, check_names
+from genovision.dna.examples import Examples, check_length, check_names
 from genovision.dna.judgement import frechet
 from genovision.dna.measures import KMER, shifted
 from genovision.dna.motifs import EPD, hits

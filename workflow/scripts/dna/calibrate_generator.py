@@ -9,8 +9,8 @@ import torch
 from genovision import devices
 from genovision.atomic import replacing
 from genovision.dna import autoregression, calibration
-from genovision.dna.examples import read_examples
-from genovision.dna.generators import Autoregression, check_length, check_names, open_generator
+from genovision.dna.examples import check_length, check_names, read_examples
+from genovision.dna.generators import Autoregression, open_generator
 from genovision.errors import InputError
 from genovision.resampling import bootstrap_counts, interval, stream
 from genovision.tables import write_table

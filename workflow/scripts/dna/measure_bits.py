@@ -9,8 +9,7 @@ import torch
 from genovision import devices
 from genovision.dna import markov
 from genovision.dna.autoregression import log_probabilities, read_autoregression
-from genovision.dna.examples import read_examples
-from genovision.dna.generators import check_names
+from genovision.dna.examples import check_names, read_examples
 from genovision.errors import InputError
 from genovision.resampling import bootstrap_counts, stream
 from genovision.tables import write_table

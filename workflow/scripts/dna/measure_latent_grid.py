@@ -8,8 +8,7 @@ import torch
 from tqdm import tqdm
 
 from genovision import devices
-from genovision.dna.examples import read_examples, read_samples
-from genovision.dna.generators import check_length, check_names
+from genovision.dna.examples import check_length, check_names, read_examples, read_samples
 from genovision.dna.selection import Validation
 from genovision.errors import InputError
 from genovision.tables import write_table

@@ -10,10 +10,8 @@ import torch
 from genovision import devices
 from genovision.alphabet import decode
 from genovision.dna.absorb_escape import summary
-from genovision.dna.autoregression import read_autoregression
-from genovision.dna.examples import Samples, read_examples, read_samples, write_samples
+from genovision.dna.examples import Samples, check_length, check_names, read_examples, read_samples, write_samples
 from genovision.dna.fasta import write_set
-from genovision.dna.generators import check_length, check_names
 from genovision.dna.refinement import (
     CONFIDENCES,
     CONTROLS,
@@ -65,21 +63,28 @@ def _setting(args: argparse.Namespace) -> Setting:
     return Setting(args.rule, args.confidence, args.threshold, args.proposal, args.temperature, args.max_run)
 
 
+def _read_network(args: argparse.Namespace, names: tuple[str, ...], length: int):
+    # imported where it is needed, since that takes longer than to draw letters
+    from genovision.dna.autoregression import read_autoregression
+
+    torch.set_num_threads(args.threads)
+    network, _ = read_autoregression(args.autoregression, devices.choose(args.device))
+    check_names(args.autoregression, network.species, names)
+    check_length(args.autoregression, network.length, length)
+    return network
+
+
 def main(args: argparse.Namespace) -> None:
     if bool(args.control) != bool(args.like):
         raise InputError("--control and --like go together: give both or neither.")
     if args.seed < 0 or args.threads < 1:
         raise InputError("--seed must not be negative, --threads must be 1 or more.")
-    torch.set_num_threads(args.threads)
-    device = devices.choose(args.device)
     samples, examples = read_samples(args.samples), read_examples(args.data)
     check_names(args.samples, samples.names, examples.names)
     check_length(args.samples, samples.tokens.shape[1], examples.length)
     if len(args.sets) != len(samples.names):
         raise InputError(f"--sets names {len(args.sets)} files; {args.samples} has {len(samples.names)} species.")
-    network, _ = read_autoregression(args.autoregression, device)
-    check_names(args.autoregression, network.species, samples.names)
-    check_length(args.autoregression, network.length, examples.length)
+    network = None if args.control == "letters" else _read_network(args, samples.names, examples.length)
     calibration = read_temperature(args.calibration) if args.calibration else 1.0
     setting = _setting(args)
     if (setting.confidence == "calibrated" or setting.proposal == "product") and not args.calibration:

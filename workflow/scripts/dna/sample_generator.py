@@ -7,9 +7,9 @@ import torch
 
 from genovision import devices
 from genovision.alphabet import decode
-from genovision.dna.examples import Drawn, Samples, read_examples, write_samples
+from genovision.dna.examples import Drawn, Samples, check_length, check_names, read_examples, write_samples
 from genovision.dna.fasta import write_set
-from genovision.dna.generators import OPTIONS, check_length, check_names, check_options, open_generator
+from genovision.dna.generators import OPTIONS, check_options, open_generator
 from genovision.errors import InputError
 
 

@@ -13,8 +13,7 @@ from genovision import devices
 from genovision.atomic import replacing
 from genovision.dna.absorb_escape import summary
 from genovision.dna.autoregression import read_autoregression
-from genovision.dna.examples import Samples, read_examples, read_samples
-from genovision.dna.generators import check_length, check_names
+from genovision.dna.examples import Samples, check_length, check_names, read_examples, read_samples
 from genovision.dna.refinement import CONFIDENCES, RULES, Setting, confidence_of, control, read_temperature, refine
 from genovision.dna.selection import METRICS, Validation
 from genovision.errors import InputError
