@@ -11,7 +11,7 @@ import torch
 
 
 def top(log_probs: torch.Tensor, k: int, keep: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """The k tokens of the highest mean probability: tokens (..., k), and the members' log-probabilities (..., M, k + 1) of them and the rest.
+    """The k tokens of the highest mean probability (..., k), and members' log-probabilities (..., M, k + 1) of them and the rest.
 
     log_probs: (..., M, V).  keep: (...) token that is in the support whatever its probability, in the last place where it would not be.
     Tokens stand from the most to the least probable. At k = V the bucket is empty, its logarithm -inf.
