@@ -1,5 +1,6 @@
 """Encoded sentence pairs and batches of them, bounded in tokens and in padding; what a batch holds is a function of seed and epoch."""
 
+import heapq
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,9 +14,14 @@ from genovision.errors import InputError
 from genovision.resampling import stream
 from genovision.translation.tokenizer import PAD
 
-WASTE = 0.15  # padded tokens per token at most, in a batch and so in all of them
+WASTE = 0.15  # padding per token at most
 _PARTS = ("source", "source_offsets", "target", "target_offsets")
-_JITTER = 1.5  # tokens by which lengths are blurred before sorting, so that a sentence meets others in every epoch
+_BLURS = (
+    1.0,
+    0.5,
+    0.0,
+)  # tokens by which lengths are blurred before sorting; the first that keeps padding within `WASTE`
+_STRIP = 6  # batches in a strip of like target lengths, which is sorted by source length
 
 
 class Corpus(NamedTuple):
@@ -94,49 +100,83 @@ def read_corpus(path: str | os.PathLike, name: str, vocabulary: str | None = Non
     return corpus
 
 
-def _cut(order: Iterable[int], sides: Sequence[npt.NDArray[np.int64]], bound: npt.NDArray, budget: int) -> list[list]:
-    """Cut an order of rows into batches whose padded `bound` side has at most `budget` tokens and whose padding is within `WASTE`.
+def _cut(order: Sequence[int], lengths: npt.NDArray[np.int64], budget: int) -> list[npt.NDArray[np.int64]]:
+    """Cut an order of rows into batches of at most `budget` padded tokens; a sentence longer than that is a batch of its own."""
+    starts, longest, rows = [0], 0, 0
+    for place, length in enumerate(lengths[order].tolist()):
+        longest, rows = max(longest, length), rows + 1
+        if rows > 1 and rows * longest > budget:
+            starts.append(place)
+            longest, rows = length, 1
+    return np.split(np.asarray(order, dtype=np.int64), starts[1:])
 
-    sides: lengths of the sentences on each side that gets padded. A sentence longer than the budget is a batch of its own.
-    """
-    batches, rows = [], []
-    longest, tokens, widest = np.zeros(len(sides), dtype=np.int64), 0, 0
-    for row in order:
-        own = np.array([lengths[row] for lengths in sides])
-        grown, most, sum_ = np.maximum(longest, own), max(widest, bound[row]), tokens + own.sum()
-        count = len(rows) + 1
-        if rows and (count * most > budget or count * grown.sum() > (1 + WASTE) * sum_):
-            batches.append(rows)
-            rows, grown, most, sum_ = [], own, bound[row], own.sum()
-        rows.append(int(row))
-        longest, widest, tokens = grown, most, sum_
-    return [*batches, rows] if rows else batches
+
+def _split(rows: npt.NDArray[np.int64], sides: Sequence[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.int64]]:
+    """The two batches with the fewest padded tokens that a batch falls into when it is sorted by one side."""
+    best = None
+    for by in sides:
+        ordered = rows[np.argsort(by[rows], kind="stable")]
+        heads = sum(np.maximum.accumulate(side[ordered])[:-1] for side in sides)
+        tails = sum(np.maximum.accumulate(side[ordered][::-1])[::-1][1:] for side in sides)
+        counts = np.arange(1, len(rows))
+        full = counts * heads + (len(rows) - counts) * tails
+        place = int(np.argmin(full))
+        if best is None or full[place] < best[0]:
+            best = full[place], np.split(ordered, [place + 1])
+    return best[1]
+
+
+def _within(
+    batches: list[npt.NDArray[np.int64]], sides: Sequence[npt.NDArray[np.int64]]
+) -> list[npt.NDArray[np.int64]]:
+    """The batches, those with the most padding split until padding is at most `WASTE` of all tokens."""
+
+    def entry(rows: npt.NDArray[np.int64]) -> tuple[int, int, npt.NDArray[np.int64]]:
+        full = len(rows) * sum(int(side[rows].max()) for side in sides)
+        return -(full - sum(int(side[rows].sum()) for side in sides)), int(rows.min()), rows
+
+    heap = [entry(rows) for rows in batches]  # no two batches share a row, so arrays are never compared
+    heapq.heapify(heap)
+    allowed = WASTE * sum(int(side.sum()) for side in sides)
+    padding = -sum(part[0] for part in heap)
+    while padding > allowed:
+        worst = heapq.heappop(heap)
+        parts = [entry(rows) for rows in _split(worst[2], sides)]
+        padding += worst[0] - sum(part[0] for part in parts)
+        for part in parts:
+            heapq.heappush(heap, part)
+    return [part[2] for part in sorted(heap, key=lambda part: part[1])]
 
 
 def token_batches(corpus: Corpus, budget: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:
-    """Rows of each batch: every sentence once, at most `budget` padded target tokens and 15 % padding on both sides, in shuffled order.
+    """Rows of each batch, in shuffled order: every sentence once, at most `budget` padded target tokens, at most 15 % of padding.
 
-    Sentences of like lengths stand together, lengths blurred anew in every epoch. The same seed and epoch, the same batches.
+    A sentence longer than the budget is a batch of its own. Sentences of like lengths stand together; lengths are blurred anew in every
+    epoch, as much as the padding allows, so that a sentence meets others. The same seed and epoch, the same batches.
     """
     _check(corpus, budget)
     rng = stream(seed, f"batches of epoch {epoch}")
-    blurred = [
-        np.rint(lengths + rng.uniform(-_JITTER, _JITTER, len(lengths)))
-        for lengths in (corpus.target_lengths, corpus.source_lengths)
-    ]
-    # within a target length, sources rise and fall by turns: no jump where one length ends and the next begins
-    turned = np.where(blurred[0] % 2 == 0, blurred[1], -blurred[1])
-    order = np.lexsort((rng.random(corpus.sentences), turned, blurred[0]))
-    batches = _cut(order, (corpus.source_lengths, corpus.target_lengths), corpus.target_lengths, budget)
-    return [np.array(batches[place], dtype=np.int64) for place in rng.permutation(len(batches))]
+    sides = corpus.target_lengths, corpus.source_lengths
+    ties, *blur = rng.random((3, corpus.sentences))
+    for width in _BLURS:
+        target, source = (side + 2 * width * (noise - 0.5) for side, noise in zip(sides, blur, strict=True))
+        order = np.lexsort((ties, target))
+        # strips of like targets, in each of which sources rise and fall by turns: no jump from strip to strip
+        strip = np.cumsum(sides[0][order]) // (_STRIP * budget)
+        order = order[np.lexsort((np.where(strip % 2 == 0, source[order], -source[order]), strip))]
+        batches = _cut(order, sides[0], budget)
+        if waste(corpus, batches) <= WASTE:
+            break
+    else:
+        batches = _within(batches, sides)
+    return [batches[place] for place in rng.permutation(len(batches))]
 
 
 def source_batches(corpus: Corpus, budget: int) -> list[npt.NDArray[np.int64]]:
-    """Rows of each batch for decoding: each sentence once, by source length, at most `budget` padded source tokens."""
+    """Rows of each batch, for decoding: by source length, at most `budget` padded source tokens and 15 % of padding; no reference is needed."""
     _check(corpus, budget, references=False)
     order = np.argsort(corpus.source_lengths, kind="stable")
-    cut = _cut(order, (corpus.source_lengths,), corpus.source_lengths, budget)
-    return [np.array(rows, dtype=np.int64) for rows in cut]
+    return _within(_cut(order, corpus.source_lengths, budget), (corpus.source_lengths,))
 
 
 def _check(corpus: Corpus, budget: int, references: bool = True) -> None:

@@ -15,6 +15,7 @@ from genovision.errors import InputError
 
 LIMIT = 5000  # characters of a line of parallel text
 _DEFAULT = re.compile(r'Default:\s*"(.*)"\s*$', re.DOTALL)  # where Plone keeps the English text of a key
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}  # a comment keeps its text as a catalogue writes it
 _IDENTIFIER = re.compile(r"[a-z0-9]+([_.-][a-z0-9]+)+")
 _DOCUMENT = re.compile(r"<doc\b([^>]*)>", re.IGNORECASE)
 _SEGMENT = re.compile(r"<doc\b[^>]*>|<seg\b([^>]*)>(.*?)</seg>", re.IGNORECASE | re.DOTALL)
@@ -95,7 +96,7 @@ def read_po(data: bytes, label: str) -> list[Pair]:
         key = entry.msgid if entry.msgctxt is None else f"{entry.msgctxt}|{entry.msgid}"
         default = _DEFAULT.search(entry.comment or "")
         if default:
-            source = default[1].replace('\\"', '"')
+            source = re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), default[1])
         else:
             source = "" if _IDENTIFIER.fullmatch(entry.msgid) else entry.msgid
         pairs += _forms(key, source, entry)
