@@ -173,7 +173,7 @@ def token_batches(corpus: Corpus, budget: int, seed: int, epoch: int) -> list[np
 
 
 def source_batches(corpus: Corpus, budget: int) -> list[npt.NDArray[np.int64]]:
-    """Rows of each batch, for decoding: by source length, at most `budget` padded source tokens and 15 % of padding; no reference is needed."""
+    """Rows of each batch, for decoding: by source length, at most `budget` padded source tokens and 15 % of padding."""
     _check(corpus, budget, references=False)
     order = np.argsort(corpus.source_lengths, kind="stable")
     return _within(_cut(order, corpus.source_lengths, budget), (corpus.source_lengths,))

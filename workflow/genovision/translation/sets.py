@@ -6,6 +6,7 @@ What a draw takes depends on the seed and the names drawn from, not on their ord
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -61,13 +62,17 @@ def fit_for_testing(
 
 
 def identifiers(origin: str, keys: Sequence[str]) -> list[str]:
-    """Short names of keys: the origin and as many digits of the key's sha256 as tell all of them apart, eight at least."""
-    digests = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
-    for digits in range(8, 65, 4):
-        names = [f"{origin}-{digest[:digits]}" for digest in digests]
-        if len(set(names)) == len(names):
-            return names
-    raise InputError(f"{origin} has the same key twice.")
+    """Short names of keys: the origin and as many digits of the key's sha256 as tell all of them apart, eight at least.
+
+    A key that comes again is named by how often it came before, too.
+    """
+    counts, digests = Counter(), []
+    for key in keys:
+        counts[key] += 1
+        again = f"\t{counts[key]}" if counts[key] > 1 else ""
+        digests.append(hashlib.sha256(f"{key}{again}".encode()).hexdigest())
+    digits = next(digits for digits in range(8, 65, 4) if len({one[:digits] for one in digests}) == len(digests))
+    return [f"{origin}-{digest[:digits]}" for digest in digests]
 
 
 def permuted(tokens: npt.ArrayLike, rng: np.random.Generator) -> npt.NDArray[np.int64]:

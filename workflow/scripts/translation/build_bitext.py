@@ -16,7 +16,7 @@ from genovision.promoters.archives import DAMAGED, members, numbered_lines
 from genovision.tables import write_table
 from genovision.translation import bitext
 from genovision.translation.bitext import Pair
-from genovision.translation.cleaning import Ledger, Rules, clean_all
+from genovision.translation.cleaning import Ledger, Rules, clean_all, comparable, plain
 from genovision.translation.sets import FOLDS, fit_for_testing, fold_by_key, identifiers, ranked
 
 # glob of the members of a package's wheel, and where a member's name holds its language
@@ -108,7 +108,7 @@ def _catalogue(origin: str, path: str, language: str) -> list[Pair]:
     for name, data in _gathered(origin, path, [language])[language]:
         read = bitext.read_po if name.endswith(".po") else bitext.read_mo
         parts = name.rsplit("::", 1)[-1].split("/")
-        catalogue = "/".join([parts[parts.index("LC_MESSAGES") - 3], parts[-1].rsplit(".", 1)[0]])
+        catalogue = "/".join([parts[max(0, parts.index("LC_MESSAGES") - 3)], parts[-1].rsplit(".", 1)[0]])
         pairs += [pair._replace(key=f"{catalogue}:{pair.key}") for pair in read(data, name)]
     return pairs
 
@@ -154,6 +154,11 @@ def _frame(origin: str, pairs: list[Pair], **columns) -> pd.DataFrame:
     return frame.assign(id=identifiers(origin, [pair.key for pair in pairs]), origin=origin, **columns)
 
 
+def _split_by_files(args: argparse.Namespace) -> bool:
+    """Are test and validation files given, so that all of Home Assistant is for training?"""
+    return any(fold in ("valid", "test") for _, fold, *_ in args.corpus)
+
+
 def _role(name: str) -> str:
     return "valid_ood" if name.startswith("valid_") else "ood"
 
@@ -161,7 +166,8 @@ def _role(name: str) -> str:
 def _corpora(args: argparse.Namespace, rules: Rules, seen: set[str], ledger: Ledger) -> list[pd.DataFrame]:
     """Frames of the files of the command line, fold or role in the column fold.
 
-    Test and validation come first, so that training pairs with their sources are left out; of those two nothing is left out for its length.
+    Test and validation come first, so that training pairs with their sources are left out; of those two every pair is kept as it is, so
+    that their scores compare with published ones.
     """
     frames = []
     for name, fold, source, target in sorted(args.corpus, key=lambda one: one[1] not in ("test", "valid")):
@@ -170,13 +176,17 @@ def _corpora(args: argparse.Namespace, rules: Rules, seen: set[str], ledger: Led
         for reason, pair in left_out or []:
             ledger.count(name, "read")
             ledger.count(name, reason, pair)
-        bounds = replace(rules, interface=False)
-        if fold != "train":
-            bounds = replace(bounds, shortest=1, longest=args.line_limit)
-        known = seen if fold in FOLDS else set(seen)
-        frames.append(_frame(name, clean_all(name, read, bounds, known, ledger), fold=fold))
-        if fold in FOLDS and not frames[-1]["target"].all():
-            raise InputError(f"--corpus {name}: the fold {fold} needs a target file.")
+        if fold == "train":
+            kept = clean_all(name, read, replace(rules, interface=False), seen, ledger)
+        else:
+            kept = [Pair(pair.key, plain(pair.source), plain(pair.target)) for pair in read]
+            ledger.count(name, "read", number=len(kept))
+            ledger.count(name, "kept", kept[0], len(kept))
+        if fold in FOLDS:
+            seen |= {comparable(pair.source) for pair in kept}
+            if not all(pair.target for pair in kept):
+                raise InputError(f"--corpus {name}: the fold {fold} needs a target.")
+        frames.append(_frame(name, kept, fold=fold))
     return frames
 
 
@@ -184,7 +194,7 @@ def _home_assistant(
     args: argparse.Namespace, rules: Rules, seen: set[str], ledger: Ledger
 ) -> tuple[list[Pair], dict[str, dict[str, Pair]]]:
     """Pairs joined by key, and for each matched set the pairs of the same keys from its language."""
-    languages, origin = _matched(args.matched), "home_assistant"
+    origin, languages = "home_assistant", {} if _split_by_files(args) else _matched(args.matched)
     files = _gathered(origin, args.home_assistant, [*args.source, args.target, *languages.values()])
     messages = {language: _messages(found) for language, found in files.items()}
     rules, target = replace(rules, translated=True), messages[args.target]
@@ -215,7 +225,10 @@ def _folds(args: argparse.Namespace, frame: pd.DataFrame, matched: dict, seen: s
 def _checked(args: argparse.Namespace) -> None:
     if not any((args.home_assistant, args.plone, args.corpus)):
         raise InputError("there is no in-domain text: give --home-assistant, --plone or --corpus.")
+    names = [name for name, *_ in args.corpus]
     for name, fold, *_ in args.corpus:
+        if names.count(name) > 1:
+            raise InputError(f"--corpus {name} is given twice; give each corpus a name of its own.")
         if fold not in (*FOLDS, "ood", "valid_ood") or not re.fullmatch(r"[a-z_0-9]+", name):
             raise InputError(
                 f"--corpus {name} {fold}: the name must be of a-z, 0-9 and _, the fold train, valid, test, ood or valid_ood."
@@ -231,14 +244,13 @@ def main(args: argparse.Namespace) -> None:
     _checked(args)
     rules, seen, ledger = Rules(args.shortest, args.longest), set(), Ledger()
     frames = _corpora(args, rules, seen, ledger)
-    given = {fold for _, fold, *_ in args.corpus}
     software, matched = [], {}
     if args.home_assistant:
         software, matched = _home_assistant(args, rules, seen, ledger)
     if args.plone:
         pairs = clean_all("plone", _catalogue("plone", args.plone, args.target), rules, seen, ledger)
         frames.append(_frame("plone", pairs, fold="train"))
-    if software and not given & {"valid", "test"}:
+    if software and not _split_by_files(args):
         frames += _folds(args, _frame("home_assistant", software), matched, seen)
     elif software:
         frames.append(_frame("home_assistant", software, fold="train"))
