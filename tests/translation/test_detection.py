@@ -127,7 +127,7 @@ STRONG = {"single": None, "ensemble": 0.5, "end": None, "dirichlet": -1.0, "lapl
         (STRONG, ["supported", "supported", "supported", "supported"]),
         (
             STRONG | {"laplace_top": -2.0, "dirichlet": 2.0},
-            ["contradicted", "contradicted", "supported", "inconclusive"],
+            ["contradicted", "contradicted", "supported", "supported"],
         ),
     ],
 )
