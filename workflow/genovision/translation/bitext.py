@@ -160,13 +160,26 @@ def joined(sources: Sequence[Mapping[str, str]], target: Mapping[str, str]) -> l
     return [Pair(key, merged[key], target[key]) for key in sorted(merged.keys() & target.keys())]
 
 
-def check_side(text: str, label: str, number: int, limit: int) -> str | None:
-    """What is wrong with a line of parallel text, as a sentence, or None."""
+def _wrong(text: str, label: str, number: int, limit: int) -> tuple[str, str] | None:
+    """(reason, sentence) of what is wrong with a side of a pair, or None."""
     if not text.strip():
-        return f"{label}, line {number}: this side of the pair is empty; leave the pair out of both files."
+        sentence = f"{label}, line {number}: this side of the pair is empty; leave the pair out of both files."
+        return "empty side", sentence
     if len(text) > limit:
-        return f"{label}, line {number}: {len(text)} characters, {limit} are allowed; split or leave out the pair."
+        sentence = f"{label}, line {number}: {len(text)} characters, {limit} are allowed; split or leave out the pair."
+        return "line over the limit", sentence
     return None
+
+
+def _take(pair: Pair, wrong: Iterable[tuple[str, str] | None], pairs: list[Pair], left_out: list | None) -> None:
+    """Add a pair to `pairs`, or to `left_out` with its reason when a side is wrong; InputError when nothing may be left out."""
+    found = next((one for one in wrong if one), None)
+    if found is None:
+        pairs.append(pair)
+    elif left_out is None:
+        raise InputError(found[1])
+    else:
+        left_out.append((found[0], pair))
 
 
 def read_parallel(
@@ -187,16 +200,9 @@ def read_parallel(
         counts = [counts[0] + (first is not None), counts[1] + (second is not None)]
         if first is None or second is None:
             continue
-        checked = [(first, labels[0])] + ([(second, labels[1])] if target is not None else [])
-        pair = Pair(str(first[0]), first[1], second[1])
-        wrong = [check_side(text, label, number, limit) for (number, text), label in checked]
-        sentence = next((one for one in wrong if one), None)
-        if sentence is None:
-            pairs.append(pair)
-        elif left_out is None:
-            raise InputError(sentence)
-        else:
-            left_out.append(("empty side" if "empty" in sentence else "line over the limit", pair))
+        checked = [(first, labels[0]), (second, labels[1])][: 1 if target is None else 2]
+        wrong = (_wrong(text, label, number, limit) for (number, text), label in checked)
+        _take(Pair(str(first[0]), first[1], second[1]), wrong, pairs, left_out)
     if counts[0] != counts[1]:
         raise InputError(
             f"{labels[0]} has {counts[0]} lines, {labels[1]} {counts[1]}; a parallel text needs equally many."
@@ -213,22 +219,15 @@ def read_columns(
     left_out: list[tuple[str, Pair]] | None = None,
 ) -> list[Pair]:
     """Pairs of a table: source and target, or (MTNT, Michel & Neubig 2018) a number, source and target, separated by tabs."""
-    pairs = []
+    pairs, rows = [], 0
     for number, line in lines:
-        fields = line.split("\t")
+        rows, fields = rows + 1, line.split("\t")
         if len(fields) < 2:
             raise InputError(f"{label}, line {number}: one column; source and target must be separated by a tab.")
         source, target = fields if len(fields) == 2 else fields[1:3]
-        wrong = [check_side(text, label, number, limit) for text in (source, target)]
-        sentence = next((one for one in wrong if one), None)
-        if sentence is None:
-            pairs.append(Pair(str(number), source, target))
-        elif left_out is None:
-            raise InputError(sentence)
-        else:
-            reason = "empty side" if "empty" in sentence else "line over the limit"
-            left_out.append((reason, Pair(str(number), source, target)))
-    if not pairs:
+        wrong = (_wrong(text, label, number, limit) for text in (source, target))
+        _take(Pair(str(number), source, target), wrong, pairs, left_out)
+    if not rows:
         raise InputError(f"{label} holds no pair.")
     return pairs
 
