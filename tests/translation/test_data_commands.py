@@ -131,6 +131,13 @@ def test_training_pairs_can_be_bounded(command, wheels, tmp_path):
     assert read_table(tmp_path / "pairs.tsv")["fold"].value_counts().to_dict() == {"train": 20, "test": 6, "valid": 5}
 
 
+@pytest.mark.parametrize("matched", [("--matched",), ("--matched", "")])
+def test_there_may_be_no_matched_set(command, wheels, tmp_path, matched):
+    options = (*given(wheels, "home_assistant", "pycountry"), *SMALL, *outputs(tmp_path), *matched)
+    assert command("translation/build_bitext", *options)[0] == 0
+    assert set(read_table(tmp_path / "others.tsv")["set"]) == {"pycountry"}
+
+
 def corpora(folder):
     """Files of a paper's corpora in their formats: plain and gzip for training, SGML, MTNT, KFTT."""
     train = [(f"Sentence {number} is <b>here</b>", f"Satz {number} ist hier") for number in range(30)]

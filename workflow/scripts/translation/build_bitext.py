@@ -141,7 +141,7 @@ def _corpus(source: str, target: str, limit: int, left_out: list | None) -> list
 
 def _matched(options: list[str]) -> dict[str, str]:
     found = {}
-    for option in options:
+    for option in filter(None, options):  # an empty one stands for none at all
         name, _, language = option.partition("=")
         if not re.fullmatch(r"[a-z_0-9]+", name) or not language or name in (*FOLDS, *found):
             raise InputError(f"--matched {option}: give the name of a new set and a language, for example french=fr.")
