@@ -9,8 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from genovision.figures import BLACK, COLOURS, GREY, palette
 
@@ -135,8 +137,8 @@ def _knows_nothing(row: pd.Series) -> bool:
 def agreement(points: pd.DataFrame, table: pd.DataFrame, task: str) -> Figure:
     """Mutual information of each student against that of its ensemble, sentence by sentence, on logarithmic axes; a panel per student.
 
-    points: columns POINTS, `ensemble` and one per student;  table: columns AGREEMENT, whose rank correlations stand in the titles. The
-    first sentences of each set are shown. On the dotted diagonal both are equal.
+    points: columns POINTS, `ensemble` and one per student;  table: columns AGREEMENT
+    The first sentences of each set are shown; ρ is the rank correlation on the test set. On the dotted diagonal both are equal.
     """
     points = _of_task(points, task).groupby("set", sort=False).head(_SHOWN)
     table = _of_task(table, task)
@@ -159,6 +161,7 @@ def agreement(points: pd.DataFrame, table: pd.DataFrame, task: str) -> Figure:
         said = "" if row is None else f"\n{_rho(row)}"
         ax.set_title(f"{name_of(student)}{said}", fontsize=9.5)
         ax.tick_params(labelsize=8)
+        _plain_logarithms(ax.xaxis, ax.yaxis)
     for ax in panels if not students else ():
         ax.set_axis_off()
         ax.text(0.5, 0.5, "no student has a mutual information", ha="center", va="center")
@@ -169,7 +172,7 @@ def agreement(points: pd.DataFrame, table: pd.DataFrame, task: str) -> Figure:
 
 def _rho(row: pd.Series) -> str:
     between = f" [{row['low']:.2f}, {row['high']:.2f}]" if np.isfinite(row["low"]) else ""
-    return f"rank correlation {row['value']:.2f}{between} on test"
+    return f"ρ = {row['value']:.2f}{between}"
 
 
 def overview(quality: pd.DataFrame, errors: pd.DataFrame, cost: pd.DataFrame, task: str) -> Figure:
@@ -189,7 +192,7 @@ def overview(quality: pd.DataFrame, errors: pd.DataFrame, cost: pd.DataFrame, ta
         own = errors[errors["system"] == system].set_index("measure")
         for measure, offset in ((TOTAL, -0.14), (KNOWLEDGE, 0.14)):
             row = own.loc[measure]
-            if measure == KNOWLEDGE and row["prr"] == 0 and not row["prr_high"] > row["prr_low"]:
+            if measure == KNOWLEDGE and max(abs(row["prr"]), row["prr_high"] - row["prr_low"]) < 1e-9:
                 continue
             row = {"value": row["prr"], "low": row["prr_low"], "high": row["prr_high"]}
             _mark(panels[1], row, place + offset, _colour(system), hollow=measure == TOTAL, scale=1)
@@ -245,7 +248,9 @@ def scales(spread: pd.DataFrame) -> Figure:
     axes[1].axhline(50, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
     axes[0].set(xscale="log", yscale="log", ylabel="spread of the teachers, scale of students (nats)", title="test set")
     axes[1].set(xscale="log", ylabel="AUROC (%)", title="as a score of OOD, mean over sets")
+    _plain_logarithms(axes[0].yaxis)
     for ax in axes:
+        _plain_logarithms(ax.xaxis)
         ax.set_xlabel("rank of the token (most probable: 1)")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -281,6 +286,7 @@ def diagnosis(spread: pd.DataFrame, experiment: pd.DataFrame) -> Figure:
     axes[0, 0].set(xscale="log", title="spread of log-probabilities", ylabel="mean absolute deviation (nats)")
     axes[0, 1].set(xscale="log", title="as a score of OOD", ylabel="AUROC (%)")
     for ax in axes[0, :2]:
+        _plain_logarithms(ax.xaxis)
         ax.set_xlabel("rank of the token")
     knowledge = experiment[(experiment["measure"] == KNOWLEDGE) & (experiment["set"] != MEAN)]
     panels = {"members": axes[0, 2], "k": axes[1, 0], "temperature": axes[1, 1], "smoothing": axes[1, 2]}
@@ -292,9 +298,10 @@ def diagnosis(spread: pd.DataFrame, experiment: pd.DataFrame) -> Figure:
     }
     for factor, ax in panels.items():
         _slice(ax, knowledge, factor, colours)
-        ax.set(xlabel=titles[factor], title=f"mutual information, by {titles[factor]}")
-        ax.title.set_fontsize(9.5)
-    axes[1, 0].set_ylabel("AUROC (%)")
+        ax.set(xlabel=titles[factor], title="mutual information", ylabel="AUROC (%)")
+    low, high = (f([ax.get_ylim() for ax in panels.values()]) for f in (np.min, np.max))
+    for ax in panels.values():
+        ax.set_ylim(low, high)
     for ax in (axes[0, 1], *panels.values()):
         ax.axhline(50, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
     for ax in axes.flat:
@@ -360,6 +367,16 @@ def _mark(ax: Axes, row, place: float, colour: str, hollow: bool = False, scale:
     ax.plot([scale * row["low"], scale * row["high"]], [place, place], color=colour, linewidth=1.2, zorder=2)
     face = "white" if hollow else colour
     ax.plot(scale * row["value"], place, "o", color=face, markeredgecolor=colour, markersize=4, zorder=3)
+
+
+def _plain_logarithms(*axes: Axis) -> None:
+    """Ticks at 1, 2 and 5 of a decade where there are few decades, at its beginning else, written as numbers."""
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        decades = np.log10(high / low)
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.7 else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _handle(colour: str, label: str, hollow: bool = False, line: str = "-") -> Line2D:
