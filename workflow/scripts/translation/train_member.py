@@ -1,4 +1,4 @@
-"""Train a member of the translation ensemble; an interrupted run goes on from its newest whole checkpoint and ends with the same weights."""
+"""Train a member of the translation ensemble; a run that was cut short goes on from its newest whole checkpoint to the same weights."""
 
 import os
 
