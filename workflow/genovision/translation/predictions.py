@@ -1,0 +1,96 @@
+"""What a student says of the tokens of given translations, in the form that the measures of uncertainty take.
+
+A student of logits is sampled: S draws of the logits, each to it what a member is to an ensemble, on the k likeliest tokens of a position,
+the token of the translation always among them, and a bucket for all others. The published procedure draws the whole vocabulary. The noise
+at a position is the same for every sentence and every batch, a function of seed, position and place in the support: two sentences are
+compared under the same draws, and a score depends on no other sentence. A Dirichlet needs no draws.
+
+Letters: B sentences, L target positions, T target tokens of all of them, S samples, k tokens of a support, V vocabulary.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+
+from genovision.translation.decoding import evaluating
+from genovision.translation.logit_noise import bounded_scale, sample
+from genovision.translation.students import DIRICHLETS, FULL, Student, noise_of
+from genovision.translation.tokenizer import PAD
+from genovision.translation.truncation import place, top
+
+LARGEST = 64  # tokens of a support that samples are drawn on by default
+
+
+class Prediction(NamedTuple):
+    """Of T tokens, sentence by sentence.
+
+    location:  (T, V) log-probabilities of the mean or the location, at the student's temperature
+    own:       (T,) column of the token that is there in `log_probs`
+    log_probs: (T, S, K) samples, or (T, 1, V) for a student without spread; None for a Dirichlet. Not normalised where K is a support, so
+               that a measure must do it (`sequence_uncertainty` does)
+    alpha:     (T, V) of a Dirichlet, else None
+    scale:     (T, K) of the noise, else None
+    """
+
+    location: torch.Tensor
+    own: torch.Tensor
+    log_probs: torch.Tensor | None
+    alpha: torch.Tensor | None
+    scale: torch.Tensor | None
+
+
+@torch.inference_mode()
+def predict(
+    student: Student,
+    source: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    samples: int = 25,
+    support: int | None = None,
+    seed: int = 0,
+    spread: float = 1.0,
+) -> Prediction:
+    """What a student says of the tokens of targets (B, L), `PAD` behind each.
+
+    samples: of a student of logits;  support: k, default the student's own of training, at most 64 for one of the whole vocabulary; V is
+    the published procedure;  spread: by which scales are multiplied (1 is the student's word)
+    The network must be in evaluation mode (ValueError).
+    """
+    network = student.network
+    evaluating([network])
+    mask = (target != PAD).to(network.device)
+    gold = target.to(network.device)[mask]
+    logits, second = network.outputs(network.states(network.encode(source), target)[mask])
+    log_probs = (logits / student.temperature).log_softmax(dim=-1)
+    spreads = None if second is None else bounded_scale(second, *student.bounds)
+    if student.family in DIRICHLETS:
+        return Prediction(log_probs, gold, None, log_probs.double().exp() * spreads.double(), None)
+    kind, size = noise_of(student.family), network.sizes.vocabulary
+    if kind is None:
+        return Prediction(log_probs, gold, log_probs[:, None], None, None)
+    support = min(student.support, LARGEST) if support is None else support
+    if support >= size:
+        location, scale, own = log_probs, spreads[:, :-1], gold
+    else:
+        tokens, location = top(log_probs[:, None], support, keep=gold)
+        location, own, rest = location[:, 0], place(tokens, gold), spreads[:, -1:]
+        # a student of the whole vocabulary has no scale of the bucket: a sum over so many tokens hardly moves
+        rest = torch.zeros_like(rest) if student.family in FULL else rest
+        scale = torch.cat([spreads.gather(-1, tokens), rest], dim=-1)
+    drawn = noise(kind, int(mask.sum(dim=1).max()), samples, location.shape[-1], seed).to(location.device)
+    positions = torch.arange(target.shape[1], device=mask.device).expand_as(mask)[mask]
+    sampled = location[:, None] + (spread * scale)[:, None] * drawn[positions]
+    return Prediction(log_probs, own, sampled, None, scale)
+
+
+@lru_cache(maxsize=2)
+def noise(kind: str, positions: int, samples: int, columns: int, seed: int) -> torch.Tensor:
+    """Draws (positions, S, K) of scale 1 around 0; those of a position do not depend on how many positions there are."""
+    zero = torch.zeros(columns)
+    generator = torch.Generator()
+    drawn = [
+        sample(zero, zero + 1, samples, family=kind, generator=generator.manual_seed(seed * 1_000_003 + position))
+        for position in range(positions)
+    ]
+    return torch.stack(drawn)
