@@ -63,6 +63,9 @@ def fit_gaussian(member_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return member_logits.mean(dim=-2), member_logits.std(dim=-2, correction=0)
 
 
+FITS = {"laplace": fit_laplace, "gaussian": fit_gaussian}
+
+
 def sample(
     location: torch.Tensor, scale: torch.Tensor, samples: int, *, family: Family, generator: torch.Generator
 ) -> torch.Tensor:
