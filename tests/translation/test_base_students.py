@@ -224,7 +224,7 @@ def test_a_student_learns_where_members_disagree(family, tmp_path):
     torch.use_deterministic_algorithms(False)
     after = held_out(trained.network, found.of(VALIDATION), 1.0)
     apart = [abs(found["bits"] - found["ensemble_bits"]) for found in (before, after)]
-    assert after["loss"] < before["loss"] - 0.02 and apart[1] < 0.06 < apart[0]
+    assert after["loss"] < before["loss"] - 0.02 and apart[1] < apart[0] / 3
     said = trained.network(*(torch.from_numpy(one.astype(np.int64)) for one in (found.codes, found.labels)))
     spread = said.spread.detach().mean(dim=2)[:, 1:]
     behind = torch.from_numpy(found.codes[:, :-1] == 0)
