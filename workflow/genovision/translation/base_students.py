@@ -310,7 +310,10 @@ def digest(network: nn.Module) -> str:
 
 
 def write_student(folder: str | os.PathLike, student: BaseStudent, facts: dict) -> None:
-    """Write the second output (an empty file without one), and student.json last, so that a folder with it is whole. The network is written by its own story."""
+    """Write the second output (an empty file without one), and student.json last, so that a folder with it is whole.
+
+    The network is written by its own story.
+    """
     folder = Path(folder)
     write_tensors({} if student.head is None else student.head.state_dict(), folder / HEAD)
     own = {name: getattr(student, name) for name in SHAPE} | {"network": digest(student.network)}
