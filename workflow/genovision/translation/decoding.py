@@ -95,6 +95,7 @@ def force(translator: Translator, source: torch.Tensor, target: torch.Tensor) ->
 
 def force_members(members: Sequence[Translator], source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Log-probabilities (T, M, V) of several members at the tokens of targets (B, L)."""
+    evaluating(members)
     return torch.stack([force(member, source, target) for member in members], dim=1)
 
 

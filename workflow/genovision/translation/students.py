@@ -192,9 +192,7 @@ def _taught(cache: Cache, rows: np.ndarray, device: torch.device) -> tuple[torch
 
 
 @torch.inference_mode()
-def held_out(
-    student: Student, network: Translator, cache: Cache, weight: float = 1.0, budget: int = 1000
-) -> dict[str, float]:
+def held_out(student: Student, cache: Cache, weight: float = 1.0, budget: int = 1000) -> dict[str, float]:
     """Means over the validation tokens of a cache: loss, kl (of the mean or location), nll of the references, mean_scale and heavy, the
     share of scales of 1 or more (precision for a Dirichlet's mean_scale; 0 where a family has none)."""
     network = student.network
