@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from translation.tiny import network, reversals
+from translation.tiny import SIZE, network, reversals
 
 from genovision.translation import scoring
 from genovision.translation.batches import make_corpus, padded, padded_source
 from genovision.translation.decoding import Counter, translate
 from genovision.translation.dirichlet import sample_dirichlet
+from genovision.translation.predictions import predict
 from genovision.translation.sequence_measures import KNOWLEDGE, SEQUENCE, TOKEN
+from genovision.translation.students import PRECISIONS, Student
 from genovision.translation.tokenizer import PAD
 
 NAMES = {*TOKEN, *SEQUENCE}
@@ -136,3 +138,82 @@ def test_cost_counts_passes_and_padding():
     assert both.passes == cost.passes + whole.passes and both.sentences == 16
     assert both.padding_waste == pytest.approx((cost.padding_waste + whole.padding_waste) / 2)
     assert len(scored.best) == 8
+
+
+# --- students --------------------------------------------------------------------------------------------------------------------------
+
+
+def student(family, support=6, bounds=(1e-3, 10.0), seed=3):
+    head = {"end": None, "dirichlet": "precision", "proxy_dirichlet": "precision"}.get(family, "scale")
+    support = SIZE if family in ("laplace", "gaussian") else support
+    bounds = PRECISIONS if head == "precision" else bounds
+    return Student(network(seed, head, sharp=3.0), family, support, 1.0, bounds)
+
+
+@pytest.mark.parametrize("family", ["end", "dirichlet", "laplace", "laplace_top", "gaussian", "gaussian_top"])
+def test_students_are_scored_the_same_again_in_any_company(family):
+    one, corpus = student(family), reversals(12)
+    judge = scoring.of_student(one, samples=5, seed=1)
+    first, _ = scoring.score_corpus([one.network], judge, corpus)
+    again, _ = scoring.score_corpus([one.network], scoring.of_student(one, samples=5, seed=1), corpus)
+    alone = make_corpus([corpus.source_row(7)], [corpus.target_row(7)])
+    other, cost = scoring.score_corpus([one.network], judge, alone)
+    noise = {"location_entropy", "mean_scale", "heavy_share"} if family not in ("end", "dirichlet") else set()
+    assert set(first.measures) == NAMES | noise
+    for name, values in first.measures.items():
+        np.testing.assert_array_equal(values, again.measures[name])
+        assert other.measures[name][0] == pytest.approx(values[7], abs=2e-5)
+    single, same = score([one.network], alone)
+    assert cost.passes == same.passes and (single.best[0].tokens == other.best[0].tokens).all()
+    if family == "end":
+        for name in NAMES:
+            assert single.measures[name][0] == pytest.approx(other.measures[name][0], abs=1e-6)
+    else:
+        assert (first.measures["mutual_information"] > 0).all()
+
+
+def test_samples_go_through_the_formulas_of_members():
+    one, corpus = student("laplace_top"), reversals(4)
+    source, target = padded(corpus, range(4))
+    found = scoring.of_student(one, samples=7, seed=2).measures(source, target)
+    said = predict(one, source, target, samples=7, support=6, seed=2)
+    assert said.log_probs.shape[1:] == (7, 7)
+    p = said.log_probs.double().softmax(-1).numpy()
+    knowledge = entropy(p.mean(axis=1)) - entropy(p).mean(axis=1)
+    lengths = corpus.target_lengths
+    each = [part.mean() for part in np.split(knowledge, np.cumsum(lengths)[:-1])]
+    np.testing.assert_allclose(found["mutual_information"], each, atol=1e-9)
+    scales = [part.mean() for part in np.split(said.scale.numpy().mean(axis=1), np.cumsum(lengths)[:-1])]
+    np.testing.assert_allclose(found["mean_scale"], scales, rtol=1e-5)
+    heavy = [part.mean() for part in np.split((said.scale.numpy() >= 1).mean(axis=1), np.cumsum(lengths)[:-1])]
+    np.testing.assert_allclose(found["heavy_share"], heavy, rtol=1e-5)
+
+
+def test_noise_without_scale_is_the_location():
+    corpus = reversals(5)
+    source, target = padded(corpus, range(5))
+    calm = student("gaussian", bounds=(1e-7, 2e-7))
+    found = scoring.of_student(calm, samples=4).measures(source, target)
+    end = scoring.of_student(Student(calm.network, "end", SIZE)._replace(network=network(3, sharp=3.0))).measures
+    other = end(source, target)
+    for name in NAMES:
+        torch.testing.assert_close(found[name], other[name], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found["location_entropy"], other["total"], atol=1e-5, rtol=1e-5)
+
+
+def test_dirichlets_are_read_off_their_precision():
+    one, corpus = student("proxy_dirichlet"), reversals(5)
+    source, target = padded(corpus, range(5))
+    found = scoring.of_student(one).measures(source, target)
+    alpha = predict(one, source, target).alpha
+    total = [part.mean() for part in np.split((SIZE - 1) / alpha.sum(1).numpy(), np.cumsum(corpus.target_lengths)[:-1])]
+    np.testing.assert_allclose(found["epkl"], total)
+    np.testing.assert_allclose(found["rmi"], found["epkl"] - found["mutual_information"], atol=1e-9)
+
+
+def test_a_student_of_the_vocabulary_may_be_asked_about_a_few_tokens():
+    one, corpus = student("laplace"), reversals(6)
+    few, _ = scoring.score_corpus([one.network], scoring.of_student(one, samples=5, support=4), corpus)
+    all_, _ = scoring.score_corpus([one.network], scoring.of_student(one, samples=5), corpus)
+    assert (few.measures["total"] < all_.measures["total"]).any()
+    np.testing.assert_allclose(few.measures["location_entropy"], all_.measures["location_entropy"], atol=1e-6)

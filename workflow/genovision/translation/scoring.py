@@ -19,8 +19,11 @@ import torch
 from genovision.translation import dirichlet
 from genovision.translation.batches import Corpus, make_corpus, padded, source_batches, token_batches, waste
 from genovision.translation.decoding import Counter, Hypothesis, force_members, translate_corpus
+from genovision.translation.logit_noise import heavy
 from genovision.translation.network import Translator
+from genovision.translation.predictions import Prediction, predict
 from genovision.translation.sequence_measures import combine, sequence_uncertainty
+from genovision.translation.students import Student, noise_of
 from genovision.translation.tokenizer import PAD
 
 Floats = npt.NDArray[np.float64]
@@ -133,6 +136,40 @@ def of_members(members: Sequence[Translator]) -> Judge:
     return Judge(measures, len(members) * members[0].sizes.vocabulary)
 
 
+def of_student(student: Student, samples: int = 25, seed: int = 0, support: int | None = None) -> Judge:
+    """What a student says of hypotheses: by its mean alone (end), in closed form (Dirichlets), or by samples of its logits as members.
+
+    support: tokens that logits are drawn for; default those that the student was trained on, for one of the whole vocabulary all, as
+    published. Logit noise has three measures besides, means over tokens:
+
+      location_entropy  entropy of the softmax of the location, over the vocabulary
+      mean_scale        of the logits that are drawn
+      heavy_share       share of these scales that are 1 or more (genovision.translation.logit_noise.heavy)
+    """
+    size = student.network.sizes.vocabulary
+    support = min(student.support if support is None else support, size)
+
+    def measures(source: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = predict(student, source, target, samples=samples, support=support, seed=seed)
+        if found.alpha is not None:
+            return dirichlet_measures(found.alpha, target)
+        own = {} if found.scale is None else _of_noise(found, target)
+        return member_measures(found.log_probs, target, found.own) | own
+
+    return Judge(measures, max(size, samples * support) if noise_of(student.family) else size)
+
+
+def _of_noise(found: Prediction, target: torch.Tensor) -> dict[str, torch.Tensor]:
+    location = found.location.double()
+    each = {
+        "location_entropy": -(location.exp() * location).sum(dim=1),
+        "mean_scale": found.scale.double().mean(dim=1),
+        "heavy_share": heavy(found.scale),
+    }
+    mask = (target != PAD).to(location.device)
+    return {name: averaged(values, mask).cpu() for name, values in each.items()}
+
+
 def member_measures(
     log_probs: torch.Tensor, target: torch.Tensor, tokens: torch.Tensor | None = None
 ) -> dict[str, torch.Tensor]:
@@ -156,7 +193,7 @@ def dirichlet_measures(alpha: torch.Tensor, target: torch.Tensor) -> dict[str, t
     tokens = target[target != PAD].to(alpha.device).unsqueeze(1)
     found = dirichlet.measures(alpha)
     total = -found.pop("log_mean").gather(1, tokens)[:, 0]
-    data = -dirichlet.expected_log(alpha).gather(1, tokens)[:, 0]
+    data = (alpha.sum(dim=1).digamma() - alpha.gather(1, tokens)[:, 0].digamma()).double()
     rmi = (data - total).clamp(min=0)
     found |= {"total_ep": found["total"], "rmi_ep": found["rmi"]}
     found |= {"sequence_total_pe": total, "sequence_total_ep": total, "sequence_data": data}
