@@ -246,8 +246,8 @@ def test_an_ensemble_is_measured_as_sequences_are():
 
 @pytest.mark.parametrize("family", ["laplace", "gaussian"])
 def test_samples_of_a_student_are_measured_as_members_are(family):
-    said = Said(members()[:, :, 0], members()[:, :, 1].exp())
-    tokens, _ = question()
+    said = Said(members(20)[:, :, 0], members(20)[:, :, 1].exp())
+    tokens, _ = question(20)
     drawn = noise(family, 9, 4, 6, seed=5)
     found = student_measures(family, said, tokens, drawn)
     assert set(found) == {*MEASURES, *NOISE, "nll"} and drawn.shape == (9, 6, 4)

@@ -39,6 +39,7 @@ NOISE = ("location_entropy", "mean_scale", "heavy_share")  # further ones of log
 FACTS, HEAD = "student.json", "head.safetensors"
 SHAPE = ("family", "inner", "width", "letters")  # of a student, in its facts
 TRAIN, VALIDATION = 0, 1  # folds of cached distributions
+_ROWS = 16  # sequences whose samples are measured at a time: more of them leave the processor's cache
 
 
 class Said(NamedTuple):
@@ -276,14 +277,19 @@ def student_measures(
     if family == "end":
         return sequence_uncertainty(said.logs.unsqueeze(2), tokens) | {"nll": own}
     if family in NLL:
-        logits = said.logs.unsqueeze(2) + said.spread.unsqueeze(2) * drawn
+        sampled = [
+            sequence_uncertainty(logs.unsqueeze(2) + spread.unsqueeze(2) * drawn, own_tokens)
+            for logs, spread, own_tokens in zip(
+                *(one.split(_ROWS) for one in (said.logs, said.spread, tokens)), strict=True
+            )
+        ]
         location = said.logs.double()
         more = {
             "location_entropy": -(location.exp() * location).sum(dim=2).mean(dim=1),
             "mean_scale": said.spread.double().mean(dim=(1, 2)),
             "heavy_share": heavy(said.spread).mean(dim=1),
         }
-        return sequence_uncertainty(logits, tokens) | more | {"nll": own}
+        return {name: torch.cat([part[name] for part in sampled]) for name in MEASURES} | more | {"nll": own}
     alpha = said.alpha
     found = {name: values.mean(dim=1) for name, values in measures(alpha).items() if name != "log_mean"}
     data = -expected_log(alpha).gather(2, tokens.unsqueeze(2)).mean(dim=(1, 2))

@@ -168,7 +168,8 @@ def _checked(log_probs, tokens, mask) -> tuple[torch.Tensor, torch.Tensor, torch
         )
     mask = mask.bool()
     # whatever stands in the padding, NaN too, must not come into any sum
-    logs = torch.where(mask[..., None, None], log_probs.double(), 0).log_softmax(dim=3)
+    logs = torch.where(mask[..., None, None], log_probs.double(), 0)
+    logs = logs - logs.logsumexp(dim=3, keepdim=True)  # on few letters several times as fast as log_softmax
     tokens = torch.where(mask, tokens, 0).long()
     if logs.isnan().any():
         sentence, position, member, _ = logs.isnan().nonzero()[0].tolist()
