@@ -35,9 +35,18 @@ def outputs(folder):
 def test_every_table_is_written_the_same_again(command, given, tmp_path):
     for name in ("first", "second"):
         code, told = command(
-            "translation/evaluate_edd", *given, "--replicates", 20, "--seed", 3, *outputs(tmp_path / name)
+            "translation/evaluate_edd",
+            *given,
+            "--replicates",
+            20,
+            "--seed",
+            3,
+            *outputs(tmp_path / name),
+            "--told",
+            tmp_path / name / "told.tsv",
         )
         assert code == 0, told
+    assert (tmp_path / "first" / "told.tsv").read_text() == "species\ttext\n"
     for name in TABLES:
         first, second = ((tmp_path / folder / f"{name}.tsv").read_bytes() for folder in ("first", "second"))
         assert first == second and first.count(b"\n") > 2

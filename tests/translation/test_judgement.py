@@ -161,3 +161,15 @@ def test_translations_must_be_there():
     one.tables["end"][1] = one.tables["end"][1].drop(columns="hypothesis")
     with pytest.raises(InputError, match="no column hypothesis"):
         judgement.Quality(one, Draws(0, 0), references(one))
+
+
+def test_a_laplace_student_whose_scales_reach_one_is_told():
+    given = {("0", system): world.scored(system, 0, RISES | {"laplace": 1.0}) for system in (*RISES, "laplace")}
+    heavy = {"laplace": 0.25, "laplace_top": 0.0}
+    for system, share in heavy.items():
+        given["0", system] = given["0", system].assign(heavy_share=share)
+    given["0", "end"] = given["0", "end"].assign(heavy_share=0.9)
+    told = judgement.alarms([read_task("bitext", given, world.ROLES)])
+    assert told["species"].tolist() == ["bitext laplace"] and told["text"].item().startswith("25.0 % of its scales")
+    given["0", "laplace"] = given["0", "laplace"].assign(heavy_share=0.0)
+    assert judgement.alarms([read_task("bitext", given, world.ROLES)]).empty

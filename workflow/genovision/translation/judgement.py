@@ -157,6 +157,30 @@ def points(tasks: Sequence[Task]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["task", "seed", "set", "id"])
 
 
+# --- alarms --------------------------------------------------------------------------------------------------------------------------
+
+HEAVY, FEW_HEAVY = "heavy_share", 0.001  # fewer of its scales than this are no alarm
+
+
+def alarms(tasks: Sequence[Task]) -> pd.DataFrame:
+    """A sentence for each Laplace student whose scales reach 1 on the test set: species (task and system, as all warnings name what they
+    are about) and text."""
+    rows = []
+    for task in tasks:
+        for system in task.systems:
+            shares = task.values[system].get(HEAVY)
+            share = 0.0 if shares is None else float(shares[task.test].mean())
+            if system.startswith("laplace") and share >= FEW_HEAVY:
+                rows.append(
+                    (
+                        f"{task.name} {system}",
+                        f"{100 * share:.1f} % of its scales on the test set are 1 or more, where the softmax of Laplace noise has no mean: "
+                        "its mutual information is a matter of single draws.",
+                    )
+                )
+    return pd.DataFrame(rows, columns=["species", "text"])
+
+
 # --- quality -------------------------------------------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--points", required=True, metavar="TSV", help="mutual information of every sentence, first seed")
     p.add_argument("--cost", required=True, metavar="TSV", help="seconds and passes, means over runs, and ratios")
     p.add_argument("--choice", required=True, metavar="TSV", help="what was chosen on the validation OOD sets")
+    p.add_argument("--told", metavar="TSV", help="gets a sentence for each student whose samples mean nothing")
     p.add_argument("--evidence", required=True, metavar="TSV", help="bootstrap replicates for the claims ledger")
     return p
 
@@ -94,6 +95,8 @@ def main(args: argparse.Namespace) -> None:
     }
     for name, one in written.items():
         write_table(one, getattr(args, name))
+    if args.told:
+        write_table(judgement.alarms(tasks), args.told)
     for task in tasks:
         print(f"{task.name}: {', '.join(task.systems)}; seeds {', '.join(task.seeds)}; {len(task.roles)} sets")
 
