@@ -48,11 +48,11 @@ def test_settings_cross_temperatures_and_tokens():
 
 def test_uncertainty_is_that_of_sequences():
     logs = next(iter(chunks(head=1.0, tail=1.0))).log_probs
-    total, knowledge = diagnosis.uncertainty(logs, [0, 2])
+    total, knowledge = (values[:, 0] for values in diagnosis.uncertainty(logs, [[0, 2], [1]]))
     other = token_measures(logs[None, :, [0, 2]], torch.zeros(1, len(logs), dtype=torch.long))
     torch.testing.assert_close(total, other["total"][0])
     torch.testing.assert_close(knowledge, other["mutual_information"][0])
-    assert (diagnosis.uncertainty(logs, [1])[1] == 0).all()
+    assert (diagnosis.uncertainty(logs, [[0, 2], [1]])[1][:, 1] == 0).all()
 
 
 def test_values_are_those_of_a_loop_over_positions():
@@ -81,6 +81,15 @@ def test_values_are_those_of_a_loop_over_positions():
     np.testing.assert_allclose(found.values[tried[2], "mutual_information"][0], values[2])
     assert found.positions["teachers"].shape == (36, 5)
     assert found.values[tried[1], "spread"].shape == (1, 12) and (tried[2], "spread") not in found.values
+
+
+def test_a_setting_has_the_same_values_in_any_company():
+    _, tried = diagnosis.settings(V, M, [0.5], [2, 8])
+    together = diagnosis.diagnose(chunks(head=1.0, tail=0.5), 12, tried)
+    for setting in tried:
+        alone = diagnosis.diagnose(chunks(head=1.0, tail=0.5), 12, [setting])
+        for (_, measure), values in alone.values.items():
+            np.testing.assert_allclose(together.values[setting, measure], values, rtol=1e-10)
 
 
 def test_the_whole_spread_is_the_mean_over_the_ranges():

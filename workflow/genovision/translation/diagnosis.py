@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 TEACHERS, MEAN = "teachers", "ood_mean"
 TOTAL, KNOWLEDGE, SPREAD = "total", "mutual_information", "spread"
+_LEAST = -1e4  # of a logarithm: an empty bucket leaves sums finite
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -95,16 +96,21 @@ def spread_by_rank(values: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     return (total[:, places[:, 1]] - total[:, places[:, 0] - 1]) / (places[:, 1] - places[:, 0] + 1)
 
 
-def uncertainty(log_probs: torch.Tensor, members: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Total uncertainty and mutual information (T,) of some of the members of (T, M, K)."""
-    some = log_probs[:, list(members)]
-    p = some.exp()
-    data = -torch.special.xlogy(p, p).sum(dim=2).mean(dim=1)
-    if len(members) == 1:
-        return data, torch.zeros_like(data)
-    mean = p.mean(dim=1)
-    total = -torch.special.xlogy(mean, mean).sum(dim=1)
-    return total, (total - data).clamp(min=0)
+def uncertainty(log_probs: torch.Tensor, some: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Total uncertainty and mutual information, (T, subsets) each, of subsets of the members of (T, M, K)."""
+    p = log_probs.exp()
+    own = -(p * log_probs.clamp(min=_LEAST)).sum(dim=2)  # (T, M)
+    totals, knowledge = [], []
+    for members in some:
+        data = own[:, list(members)].mean(dim=1)
+        if len(members) == 1:
+            total = data
+        else:
+            mean = p.mean(dim=1) if len(members) == p.shape[1] else p[:, list(members)].mean(dim=1)
+            total = -torch.special.xlogy(mean, mean).sum(dim=1)
+        totals.append(total)
+        knowledge.append((total - data).clamp(min=0))
+    return torch.stack(totals, dim=1), torch.stack(knowledge, dim=1)
 
 
 def diagnose(chunks: Iterator[Chunk], sentences: int, tried: Sequence[Setting]) -> Found:
@@ -143,18 +149,20 @@ def diagnose(chunks: Iterator[Chunk], sentences: int, tried: Sequence[Setting]) 
 
 def _measured(logs: torch.Tensor, tried: Sequence[Setting]) -> dict[tuple[Setting, str], torch.Tensor]:
     """(setting, measure) -> (T, subsets), of log-probabilities (T, M, V) at one temperature."""
+    members, vocabulary = logs.shape[1:]
     found, deviation = {}, fit_laplace(logs)[1]
+    fewer = [setting.k for setting in tried if setting.k < vocabulary]
+    tokens, kept = top(logs, max(fewer)) if fewer else (None, None)
     for setting in tried:
-        if setting.k == logs.shape[2]:
-            tokens, kept = None, logs
-        else:
-            tokens, kept = top(logs, setting.k)
-        each = [uncertainty(kept, subset) for subset in subsets(logs.shape[1], setting.members)]
-        found[setting, TOTAL] = torch.stack([total for total, _ in each], dim=1)
-        found[setting, KNOWLEDGE] = torch.stack([knowledge for _, knowledge in each], dim=1)
-        if setting.members == logs.shape[1]:
-            supported = deviation if tokens is None else deviation.gather(1, tokens)
-            found[setting, SPREAD] = supported.mean(dim=1, keepdim=True)
+        support, own = logs, deviation
+        if setting.k < vocabulary:  # tokens stand from the most to the least probable: what is left out joins the rest
+            rest = kept[..., setting.k :].logsumexp(dim=2, keepdim=True)
+            support = torch.cat([kept[..., : setting.k], rest], dim=2)
+            own = deviation.gather(1, tokens[:, : setting.k])
+        values = uncertainty(support, subsets(members, setting.members))
+        found[setting, TOTAL], found[setting, KNOWLEDGE] = values
+        if setting.members == members:
+            found[setting, SPREAD] = own.mean(dim=1, keepdim=True)
     return found
 
 

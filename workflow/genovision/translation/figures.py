@@ -203,7 +203,7 @@ def overview(quality: pd.DataFrame, errors: pd.DataFrame, cost: pd.DataFrame, ta
     titles = [
         f"{name_of(metric)}, {better} is better",
         "PRR, 1 is perfect, 0 random",
-        "ms per sentence, decode and score",
+        "ms per sentence",
     ]
     for ax, title in zip(panels, titles, strict=False):
         ax.set_title(title, fontsize=9.5)
@@ -328,6 +328,8 @@ def _slice(ax: Axes, experiment: pd.DataFrame, factor: str, colours: dict[str, s
     """AUROC by level of one factor, a line per set."""
     rows = along(experiment, factor)
     levels = list(dict.fromkeys(rows[factor]))
+    if len(levels) < 2:
+        ax.text(0.5, 0.25, "one level in this run", ha="center", transform=ax.transAxes, fontsize=8.5, color=GREY)
     for key in dict.fromkeys(rows["set"]):
         own = rows[rows["set"] == key]
         at = [levels.index(level) for level in own[factor]]
@@ -396,10 +398,11 @@ def _handle(colour: str, label: str, hollow: bool = False, line: str = "-") -> L
 
 def _grid(number: int, columns: int, height: float, **shared) -> tuple[Figure, list[Axes]]:
     """A figure of `number` panels in rows of `columns`, each `height` inches high."""
+    width = 9 * max(0.5, min(1, number / columns))
     columns = min(number, columns)
     lines = -(-number // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(9, lines * height + 0.5), squeeze=False, layout="constrained", **shared
+        lines, columns, figsize=(width, lines * height + 0.5), squeeze=False, layout="constrained", **shared
     )
     panels = list(axes.flat)
     for unused in panels[number:]:
