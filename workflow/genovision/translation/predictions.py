@@ -15,9 +15,9 @@ import torch
 
 from genovision.translation.decoding import evaluating
 from genovision.translation.logit_noise import bounded_scale, sample
-from genovision.translation.students import DIRICHLETS, FULL, Student, noise_of
+from genovision.translation.students import DIRICHLETS, FULL, Student, noise_of, supported
 from genovision.translation.tokenizer import PAD
-from genovision.translation.truncation import place, top
+from genovision.translation.truncation import place
 
 LARGEST = 64  # tokens of a support that samples are drawn on by default
 
@@ -63,25 +63,34 @@ def predict(
     gold = target.to(network.device)[mask]
     logits, second = network.outputs(network.states(network.encode(source), target)[mask])
     log_probs = (logits / student.temperature).log_softmax(dim=-1)
-    spreads = None if second is None else bounded_scale(second, *student.bounds)
     if student.family in DIRICHLETS:
-        return Prediction(log_probs, gold, None, log_probs.double().exp() * spreads.double(), None)
+        precision = bounded_scale(second.double(), *student.bounds)
+        return Prediction(log_probs, gold, None, log_probs.double().exp() * precision, None)
     kind, size = noise_of(student.family), network.sizes.vocabulary
     if kind is None:
         return Prediction(log_probs, gold, log_probs[:, None], None, None)
     support = min(student.support, LARGEST) if support is None else support
     if support >= size:
-        location, scale, own = log_probs, spreads[:, :-1], gold
+        location, own, raw = log_probs, gold, second[:, :-1]
     else:
-        tokens, location = top(log_probs[:, None], support, keep=gold)
-        location, own, rest = location[:, 0], place(tokens, gold), spreads[:, -1:]
-        # a student of the whole vocabulary has no scale of the bucket: a sum over so many tokens hardly moves
-        rest = torch.zeros_like(rest) if student.family in FULL else rest
-        scale = torch.cat([spreads.gather(-1, tokens), rest], dim=-1)
+        tokens = _likeliest(log_probs, support, gold)
+        location, own = supported(log_probs, tokens), place(tokens, gold)
+        raw = torch.cat([second.gather(-1, tokens), second[:, -1:]], dim=-1)
+    scale = bounded_scale(raw, *student.bounds)
+    if support < size and student.family in FULL:
+        scale[:, -1] = 0  # it was taught no scale of the bucket: a sum over so many tokens hardly moves
     drawn = noise(kind, int(mask.sum(dim=1).max()), samples, location.shape[-1], seed).to(location.device)
     positions = torch.arange(target.shape[1], device=mask.device).expand_as(mask)[mask]
     sampled = location[:, None] + (spread * scale)[:, None] * drawn[positions]
     return Prediction(log_probs, own, sampled, None, scale)
+
+
+def _likeliest(log_probs: torch.Tensor, k: int, gold: torch.Tensor) -> torch.Tensor:
+    """The k likeliest tokens (T, k), `gold` (T,) in the last place where it would not be among them."""
+    tokens = log_probs.topk(k, dim=-1).indices
+    absent = ~(tokens == gold[:, None]).any(dim=-1)
+    tokens[:, -1] = torch.where(absent, gold, tokens[:, -1])
+    return tokens
 
 
 @lru_cache(maxsize=2)
