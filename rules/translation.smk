@@ -359,7 +359,8 @@ rule train_base_student:
     message:
         "Training the student {wildcards.student} of promoters, {wildcards.ensemble}"
     shell:
-        "python {params.repo:q}/workflow translation/train_base_student --cache {input.cache:q} --start {params.start:q} {params.recipe}"
+        "python {params.repo:q}/workflow translation/train_base_student --family {wildcards.student:q} --cache {input.cache:q}"
+        " --start {params.start:q} {params.recipe}"
         " --threads {params.threads} --seed {params.seed}"
         " --out results/translation/dna/students/{wildcards.ensemble}/{wildcards.student} > {log:q} 2>&1"
 
@@ -390,7 +391,7 @@ rule score_base_system:
         ood=option("ood", [f"{name}={path}" for name, path in DNA_OODS]),
         number=lookup(dpath="translation/bases/number", within=config),
         validation=lookup(dpath="translation/bases/validation", within=config),
-        samples=lookup(dpath="translation/samples", within=config),
+        samples=lookup(dpath="translation/bases/samples", within=config),
         seed=lookup(dpath="seed", within=config),
         threads=lookup(dpath="translation/threads", within=config),
     message:
