@@ -108,35 +108,51 @@ def build_cache(
     vocabulary: str,
     *,
     k: int | None,
+    **options,
+) -> Cache:
+    """One cache, of a support or of the whole vocabulary (k None); see `build_caches`."""
+    return build_caches(members, corpus, fold, vocabulary, supports=[k], **options)[0]
+
+
+def build_caches(
+    members: Sequence[Translator],
+    corpus: Corpus,
+    fold: npt.NDArray[np.uint8],
+    vocabulary: str,
+    *,
+    supports: Sequence[int | None],
     temperature: float = 1.0,
     budget: int = 2000,
-) -> Cache:
-    """Ask the members at every target token of N pairs. k: tokens of the support, None for the whole vocabulary.
+) -> list[Cache]:
+    """Ask the members once at every target token of N pairs; a cache for each number of tokens, None for the whole vocabulary.
 
-    InputError for less than two members, for no sentence, and for a k that is no part of the vocabulary.
+    InputError for less than two members, for no sentence, and for a support that is no part of the vocabulary.
     """
     if len(members) < 2:
         raise InputError(f"teachers are an ensemble of 2 or more members, {len(members)} given.")
     size = members[0].sizes.vocabulary
-    if k is not None and not 1 <= k < size:
-        raise InputError(f"a support of {k} tokens is no part of a vocabulary of {size}; take 1 to {size - 1}.")
+    for k in supports:
+        if k is not None and not 1 <= k < size:
+            raise InputError(f"a support of {k} tokens is no part of a vocabulary of {size}; take 1 to {size - 1}.")
     if not temperature > 0:
         raise InputError(f"temperature {temperature} must be above 0.")
     if len(fold) != corpus.sentences:
         raise ValueError(f"{corpus.sentences} sentences have {len(fold)} folds")
-    number = len(corpus.target)
-    logs = np.empty((number, len(members), size if k is None else k + 1), dtype=np.float16)
-    tokens = None if k is None else np.empty((number, k), dtype=np.uint16 if size <= 1 << 16 else np.int32)
-    cache = Cache(corpus, np.asarray(fold, dtype=np.uint8), tokens, logs, vocabulary, temperature)
-    for places, found in _asked(members, cache, np.arange(corpus.sentences), budget):
-        if k is None:
-            logs[places] = found.half().cpu().numpy()
-        else:
-            own = torch.from_numpy(corpus.target[places].astype(np.int64)).to(found.device)
-            support, part = top(found, k, keep=own)
-            tokens[places] = support.cpu().numpy()
-            logs[places] = part.half().cpu().numpy()
-    return cache
+    number, kind = len(corpus.target), np.uint16 if size <= 1 << 16 else np.int32
+    caches = []
+    for k in supports:
+        tokens = None if k is None else np.empty((number, k), dtype=kind)
+        logs = np.empty((number, len(members), size if k is None else k + 1), dtype=np.float16)
+        caches.append(Cache(corpus, np.asarray(fold, dtype=np.uint8), tokens, logs, vocabulary, temperature))
+    for places, found in _asked(members, caches[0], np.arange(corpus.sentences), budget):
+        own = torch.from_numpy(corpus.target[places].astype(np.int64)).to(found.device)
+        for cache, k in zip(caches, supports, strict=True):
+            part = found
+            if k is not None:
+                tokens, part = top(found, k, keep=own)
+                cache.tokens[places] = tokens.cpu().numpy()
+            cache.logs[places] = part.half().cpu().numpy()
+    return caches
 
 
 def _asked(

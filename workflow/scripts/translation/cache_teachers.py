@@ -14,7 +14,7 @@ from genovision.translation.network import DEVICES, device, read_members
 from genovision.translation.teachers import (
     TRAIN,
     VALID,
-    build_cache,
+    build_caches,
     exactness,
     joined,
     mixed_sources,
@@ -93,18 +93,16 @@ def main(args: argparse.Namespace) -> None:
     learnt = transfer(args, members, train)
     corpus = joined(learnt, valid)
     fold = np.repeat(np.array([TRAIN, VALID], dtype=np.uint8), [learnt.sentences, valid.sentences])
-    cache = build_cache(members, corpus, fold, tokenizer.digest, k=args.k, temperature=args.temperature)
-    table = exactness(members, cache)
-    write_cache(args.out, cache)
-    sizes = {
-        "bytes_top": Path(args.out).stat().st_size,
-        "bytes_full": 2 * len(corpus.target) * len(members) * tokenizer.size,
-    }
-    if args.full:
-        del cache
-        full = build_cache(members, corpus, fold, tokenizer.digest, k=None, temperature=args.temperature)
-        write_cache(args.full, full)
-        sizes["bytes_full"] = Path(args.full).stat().st_size
+    supports = [args.k, None] if args.full else [args.k]
+    caches = build_caches(members, corpus, fold, tokenizer.digest, supports=supports, temperature=args.temperature)
+    table = exactness(members, caches[0])
+    for path, cache in zip((args.out, args.full), caches, strict=False):
+        write_cache(path, cache)
+    sizes = {"bytes_top": Path(args.out).stat().st_size}
+    # what the whole vocabulary takes, or would
+    sizes["bytes_full"] = (
+        Path(args.full).stat().st_size if args.full else 2 * len(corpus.target) * len(members) * tokenizer.size
+    )
     if args.truncation:
         write_table(table.assign(**sizes), args.truncation)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
