@@ -206,6 +206,28 @@ def test_heavy_scales_are_an_alarm(home, launcher, tmp_path, capsys):
     assert json.loads((tmp_path / "limited" / "student.json").read_text())["bounds"] == [1e-3, 0.9]
 
 
+def test_the_whole_vocabulary_alone(home, command, tmp_path):
+    call = cache(home, tmp_path / "none.npz", full=tmp_path / "full.npz", sentences=20)
+    place = call.index("--out")
+    assert command(*call[:place], *call[place + 2 :])[0] == 0
+    full = read_cache(tmp_path / "full.npz", full=True)
+    assert len(full.of(TRAIN)) == 20 and not (tmp_path / "none.npz").exists()
+    bare = cache(home, tmp_path / "none.npz")
+    refused(command, [*bare[: bare.index("--out")], *bare[bare.index("--out") + 2 :]], "name --out, --full or both")
+    alone = [*call[:place], *call[place + 2 :], "--truncation", tmp_path / "t.tsv"]
+    refused(command, alone, "--truncation is of the likeliest tokens: name --out too")
+
+
+def test_noise_can_be_centred_on_the_members(home, command, tmp_path):
+    found = {}
+    for centre in ("student", "members"):
+        assert command(*student(home, "laplace_top", tmp_path / centre, centre=centre))[0] == 0
+        found[centre] = read_student(tmp_path / centre)[1]
+        assert found[centre]["centre"] == centre
+    # what the student has not learnt yet is in its scales, unless they are centred on the members
+    assert found["members"]["validation_mean_scale"] < found["student"]["validation_mean_scale"]
+
+
 def refused(command, call, *parts):
     code, error = command(*call)
     assert code == 2 and error.count("error: ") == 1

@@ -105,6 +105,15 @@ def test_the_losses_by_hand():
     for family in ("laplace", "gaussian", "laplace_top", "gaussian_top"):
         wanted = by_hand + 0.3 * NLL[noise_of(family)](q, scale, logs)
         torch.testing.assert_close(loss(family, Said(q, scale), logs, 0.3), wanted)
+    # centred on the members, the likelihood moves the scale alone
+    location, moved = q.clone().requires_grad_(), scale.clone().requires_grad_()
+    centred = loss("laplace_top", Said(location, moved), logs, 0.3, "members")
+    torch.testing.assert_close(centred, by_hand + 0.3 * NLL["laplace"](fit_laplace(logs)[0], scale, logs))
+    centred.sum().backward()
+    plain = q.clone().requires_grad_()
+    kl(plain, logs).sum().backward()
+    torch.testing.assert_close(location.grad, plain.grad)
+    assert (moved.grad != 0).all()
     precision = torch.rand(4, 1, generator=rng).double() * 50 + 2
     alpha = q.exp() * precision
     density = torch.distributions.Dirichlet(alpha[:, None].expand(4, 3, 7)).log_prob(logs.exp())
@@ -142,7 +151,9 @@ def test_lessons_are_the_mean_over_the_tokens_of_a_batch(members, caches):
         assert (cache.fold[rows] == TRAIN).all() and len(rows) > 2
         found = [positions(student, cache, row) for row in rows]
         each = [loss(family, said(student, states, tokens), logs, 0.2) for states, tokens, logs in found]
-        assert math.isclose(float(lessons.loss(student.network, 3)), float(torch.cat(each).mean()), rel_tol=1e-4)
+        assert math.isclose(
+            float(lessons.loss(student.network, 3).detach()), float(torch.cat(each).mean()), rel_tol=1e-4
+        )
 
 
 def test_dropout_of_a_student_is_its_own(members, caches):
@@ -254,4 +265,6 @@ def test_students_that_cannot_begin(members, caches):
         begin(members[0], "laplace_top", caches[None])
     with pytest.raises(InputError, match="weight of the noise's likelihood, 0, must be above 0"):
         Lessons(begin(members[0], "end", caches[6]), caches[6], budget=9, seed=0, weight=0)
+    with pytest.raises(InputError, match="centre 'median' is none of student, members"):
+        Lessons(begin(members[0], "end", caches[6]), caches[6], budget=9, seed=0, centre="median")
     assert network().head is None

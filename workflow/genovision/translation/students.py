@@ -39,6 +39,7 @@ FAMILIES = ("end", "dirichlet", "proxy_dirichlet", "laplace", "gaussian", "lapla
 DIRICHLETS = ("dirichlet", "proxy_dirichlet")
 FULL = ("laplace", "gaussian")  # they learn from the whole vocabulary
 PRECISIONS = (1.0, 1e6)  # bounds of a Dirichlet's
+CENTRES = ("student", "members")  # of the likelihood of noise
 FACTS = "student.json"
 
 
@@ -139,13 +140,16 @@ def supported(log_probs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     return torch.cat([log_probs.gather(-1, tokens), rest], dim=-1)
 
 
-def loss(family: str, found: Said, logs: torch.Tensor, weight: float = 1.0) -> torch.Tensor:
+def loss(family: str, found: Said, logs: torch.Tensor, weight: float = 1.0, centre: str = "student") -> torch.Tensor:
     """What a student is trained by, (T,) in nats, from members' log-probabilities (T, M, K).
 
     end                mean_m KL(p_m || q)
     laplace, gaussian  the same of the location, plus `weight` times the negative log-likelihood of the members' log-probabilities
     dirichlet          the negative log-density of the members' distributions; on a support that of its aggregated Dirichlet
     proxy_dirichlet    KL from the student's Dirichlet to the members' proxy, 1 added to the parameters of both
+
+    centre: of the likelihood. `student`: its location, as published, so that a scale holds what the student got wrong besides the members'
+    spread; `members`: the location that fits the members best, so that a scale holds their spread alone, and the location is learnt from KL
     """
     if family in DIRICHLETS:
         alpha = found.log_probs.double().exp() * found.spread.double()
@@ -154,7 +158,10 @@ def loss(family: str, found: Said, logs: torch.Tensor, weight: float = 1.0) -> t
         return reverse_kl(alpha + 1, proxy_target(logs))
     divergence = kl(found.log_probs, logs)
     kind = noise_of(family)
-    return divergence if kind is None else divergence + weight * NLL[kind](found.log_probs, found.spread, logs)
+    if kind is None:
+        return divergence
+    location = found.log_probs if centre == "student" else FITS[kind](logs)[0]
+    return divergence + weight * NLL[kind](location, found.spread, logs)
 
 
 def kl(log_probs: torch.Tensor, logs: torch.Tensor) -> torch.Tensor:
@@ -167,10 +174,21 @@ def kl(log_probs: torch.Tensor, logs: torch.Tensor) -> torch.Tensor:
 class Lessons:
     """Training sentences of a cache; `loss(network, step)`, the mean over the tokens of the step's batch, for `training.train`."""
 
-    def __init__(self, student: Student, cache: Cache, *, budget: int, seed: int, weight: float = 1.0):
+    def __init__(
+        self,
+        student: Student,
+        cache: Cache,
+        *,
+        budget: int,
+        seed: int,
+        weight: float = 1.0,
+        centre: str = "student",
+    ):
+        if centre not in CENTRES:
+            raise InputError(f"centre {centre!r} is none of {', '.join(CENTRES)}.")
         if not weight > 0:
             raise InputError(f"the weight of the noise's likelihood, {weight}, must be above 0.")
-        self.student, self.cache, self.seed, self.weight = student, cache, seed, weight
+        self.student, self.cache, self.seed, self.weight, self.centre = student, cache, seed, weight, centre
         self.rows = cache.of(TRAIN)
         self.batches = Batches(select(cache.corpus, self.rows), budget, seed)
 
@@ -181,7 +199,7 @@ class Lessons:
             states = network.states(network.encode(source), target)
         tokens, logs = _taught(self.cache, self.rows[batch], network.device)
         found = said(self.student._replace(network=network), states[(target != PAD).to(network.device)], tokens)
-        return loss(self.student.family, found, logs, self.weight).mean()
+        return loss(self.student.family, found, logs, self.weight, self.centre).mean()
 
 
 def _taught(cache: Cache, rows: np.ndarray, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor]:
@@ -192,7 +210,9 @@ def _taught(cache: Cache, rows: np.ndarray, device: torch.device) -> tuple[torch
 
 
 @torch.inference_mode()
-def held_out(student: Student, cache: Cache, weight: float = 1.0, budget: int = 1000) -> dict[str, float]:
+def held_out(
+    student: Student, cache: Cache, weight: float = 1.0, centre: str = "student", budget: int = 1000
+) -> dict[str, float]:
     """Means over the validation tokens of a cache: loss, kl (of the mean or location), nll of the references, mean_scale and heavy, the
     share of scales of 1 or more (precision for a Dirichlet's mean_scale; 0 where a family has none)."""
     network = student.network
@@ -208,7 +228,7 @@ def held_out(student: Student, cache: Cache, weight: float = 1.0, budget: int = 
         found = said(student, states, tokens)
         own = network.outputs(states).logits.double().log_softmax(dim=-1)
         gold = target[target != PAD].to(own.device)
-        sums["loss"] += float(loss(student.family, found, logs, weight).double().sum())
+        sums["loss"] += float(loss(student.family, found, logs, weight, centre).double().sum())
         sums["kl"] += float(kl(found.log_probs.double(), logs.double()).sum())
         sums["nll"] -= float(own.gather(1, gold[:, None]).sum())
         if found.spread is not None:

@@ -54,10 +54,8 @@ def parser() -> argparse.ArgumentParser:
         "--device", choices=DEVICES, default="auto", help="auto takes a GPU where there is one (default auto)"
     )
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--out", required=True, metavar="NPZ", help="the likeliest tokens")
-    p.add_argument(
-        "--full", metavar="NPZ", help="also the whole vocabulary, which the published students of logits want"
-    )
+    p.add_argument("--out", metavar="NPZ", help="the likeliest tokens")
+    p.add_argument("--full", metavar="NPZ", help="the whole vocabulary, which the published students of logits want")
     p.add_argument(
         "--truncation", metavar="TSV", help="how exact measures of the likeliest tokens are, and bytes on disk"
     )
@@ -82,6 +80,10 @@ def transfer(args: argparse.Namespace, members, train: Corpus) -> Corpus:
 def main(args: argparse.Namespace) -> None:
     if args.threads < 1:
         raise InputError(f"--threads {args.threads} must be 1 or more.")
+    if not args.out and not args.full:
+        raise InputError("nothing to write: name --out, --full or both.")
+    if args.truncation and not args.out:
+        raise InputError("--truncation is of the likeliest tokens: name --out too.")
     torch.set_num_threads(args.threads)
     where = device(args.device)
     tokenizer = read_tokenizer(args.tokenizer)
@@ -93,18 +95,16 @@ def main(args: argparse.Namespace) -> None:
     learnt = transfer(args, members, train)
     corpus = joined(learnt, valid)
     fold = np.repeat(np.array([TRAIN, VALID], dtype=np.uint8), [learnt.sentences, valid.sentences])
-    supports = [args.k, None] if args.full else [args.k]
+    wanted = {path: k for path, k in ((args.out, args.k), (args.full, None)) if path}
+    supports = list(wanted.values())
     caches = build_caches(members, corpus, fold, tokenizer.digest, supports=supports, temperature=args.temperature)
-    table = exactness(members, caches[0])
-    for path, cache in zip((args.out, args.full), caches, strict=False):
+    table = exactness(members, caches[0]) if args.truncation else None
+    for path, cache in zip(wanted, caches, strict=True):
         write_cache(path, cache)
-    sizes = {"bytes_top": Path(args.out).stat().st_size}
-    # what the whole vocabulary takes, or would
-    sizes["bytes_full"] = (
-        Path(args.full).stat().st_size if args.full else 2 * len(corpus.target) * len(members) * tokenizer.size
-    )
-    if args.truncation:
-        write_table(table.assign(**sizes), args.truncation)
+    if table is not None:
+        # what the whole vocabulary takes, or would
+        full = Path(args.full).stat().st_size if args.full else 2 * len(corpus.target) * len(members) * tokenizer.size
+        write_table(table.assign(bytes_top=Path(args.out).stat().st_size, bytes_full=full), args.truncation)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{len(corpus.target)} tokens of {corpus.sentences} sentences, {len(members)} members; peak memory {peak:.0f} MB"

@@ -15,7 +15,7 @@ from genovision.errors import InputError
 from genovision.training import Recipe, train, write_curve
 from genovision.translation.logit_noise import HIGH, LOW
 from genovision.translation.network import DEVICES, device, read_network
-from genovision.translation.students import FAMILIES, Lessons, begin, held_out, noise_of, write_student
+from genovision.translation.students import CENTRES, FAMILIES, Lessons, begin, held_out, noise_of, write_student
 from genovision.translation.teachers import read_cache
 from genovision.translation.tokenizer import read_tokenizer
 
@@ -23,7 +23,9 @@ from genovision.translation.tokenizer import read_tokenizer
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--family", required=True, choices=FAMILIES, help="what it says of its teachers")
-    p.add_argument("--start", required=True, metavar="FOLDER", help="the member that it begins as, of train_member")
+    p.add_argument(
+        "--start", required=True, metavar="FOLDER", help="the member, or the student `end`, that it begins as"
+    )
     p.add_argument(
         "--teachers",
         required=True,
@@ -32,6 +34,12 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--tokenizer", required=True, metavar="FILE", help="that its ids are of (.json or .model)")
     p.add_argument("--weight", type=float, default=0.02, metavar="X", help="of the noise's likelihood (default 0.02)")
+    p.add_argument(
+        "--centre",
+        choices=CENTRES,
+        default="student",
+        help="of that likelihood: the student's location (as published), or the location that fits the members (default student)",
+    )
     p.add_argument(
         "--scale-limit",
         type=float,
@@ -79,14 +87,16 @@ def main(args: argparse.Namespace) -> None:
     cache = read_cache(args.teachers, tokenizer.digest)
     bounds = (LOW, args.scale_limit) if noise_of(args.family) else None
     student = begin(member.to(where), args.family, cache, dropout=args.dropout, bounds=bounds)
-    lessons = Lessons(student, cache, budget=args.budget, seed=args.seed, weight=args.weight)
+    lessons = Lessons(student, cache, budget=args.budget, seed=args.seed, weight=args.weight, centre=args.centre)
     facts = {
         "recipe": recipe.to_json(),
         "family": args.family,
         "members": cache.members,
         "bounds": list(student.bounds),
     }
-    facts |= {"temperature": cache.temperature} | ({"weight": args.weight} if noise_of(args.family) else {})
+    facts |= {"temperature": cache.temperature} | (
+        {"weight": args.weight, "centre": args.centre} if noise_of(args.family) else {}
+    )
     facts |= {"dropout": student.network.sizes.dropout, "epochs": args.steps / lessons.batches.steps(1)}
     folder = Path(args.out)
     weights = [tensor.detach().cpu().numpy() for tensor in student.network.state_dict().values()]
@@ -95,7 +105,7 @@ def main(args: argparse.Namespace) -> None:
         student.network,
         lessons.loss,
         recipe,
-        lambda average: held_out(student._replace(network=average), cache, args.weight)["kl"],
+        lambda average: held_out(student._replace(network=average), cache, args.weight, args.centre)["kl"],
         folder / "checkpoints",
         checkpoints.fingerprint(student.network, facts, *arrays),
         save_every=args.save_every,
@@ -106,7 +116,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"training diverged at step {last.step}; lower --learning-rate {args.learning_rate}.")
     write_curve(trained.curve, folder / "curve.tsv", "validation_kl")
     student = student._replace(network=trained.network)
-    found = held_out(student, cache, args.weight)
+    found = held_out(student, cache, args.weight, args.centre)
     facts |= {f"validation_{name}": value for name, value in found.items()}
     write_student(folder, student, tokenizer.digest, facts)
     checkpoints.clear(folder / "checkpoints")
