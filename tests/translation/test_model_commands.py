@@ -172,6 +172,7 @@ def test_a_student_is_written_whole(home, command, tmp_path, family):
     assert command(*student(home, family, tmp_path / "out"))[0] == 0
     found, facts = read_student(tmp_path / "out", read_tokenizer(home / "tokenizer.json").digest)
     assert found.family == family and facts["members"] == 2 and facts["temperature"] == 1.0
+    assert (found.spread != 1.0) == family.endswith("_top")
     curve = read_table(tmp_path / "out" / "curve.tsv", ["step", "loss", "validation_kl"])
     assert curve["validation_kl"].iloc[-1] == pytest.approx(facts["validation_kl"], rel=1e-4)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*FILES, "student.json"])
@@ -193,13 +194,18 @@ def test_heavy_scales_are_an_alarm(home, launcher, tmp_path, capsys):
     # at a low temperature members differ by more than 1 in their logarithms
     assert launcher.run(cache(home, tmp_path / "cold.npz", temperature=0.05)) == 0
     capsys.readouterr()
-    assert launcher.run(student(home, "laplace_top", tmp_path / "heavy", teachers=tmp_path / "cold.npz", steps=4)) == 0
+    assert (
+        launcher.run(
+            student(home, "laplace_top", tmp_path / "heavy", teachers=tmp_path / "cold.npz", steps=4, spread=1)
+        )
+        == 0
+    )
     assert (
         "warning: " in (said := capsys.readouterr().out) and "of the scales on validation tokens are 1 or more" in said
     )
     assert json.loads((tmp_path / "heavy" / "student.json").read_text())["validation_heavy"] > 0
     limited = student(
-        home, "laplace_top", tmp_path / "limited", teachers=tmp_path / "cold.npz", steps=4, scale_limit=0.9
+        home, "laplace_top", tmp_path / "limited", teachers=tmp_path / "cold.npz", steps=4, scale_limit=0.9, spread=1
     )
     assert launcher.run(limited) == 0
     assert "warning" not in capsys.readouterr().out
@@ -221,7 +227,7 @@ def test_the_whole_vocabulary_alone(home, command, tmp_path):
 def test_noise_can_be_centred_on_the_members(home, command, tmp_path):
     found = {}
     for centre in ("student", "members"):
-        assert command(*student(home, "laplace_top", tmp_path / centre, centre=centre))[0] == 0
+        assert command(*student(home, "laplace_top", tmp_path / centre, centre=centre, spread=1))[0] == 0
         found[centre] = read_student(tmp_path / centre)[1]
         assert found[centre]["centre"] == centre
     # what the student has not learnt yet is in its scales, unless they are centred on the members
@@ -284,6 +290,7 @@ def test_bad_input_of_students(home, command, tmp_path):
         ("end", {"start": home / "member2"}, "member2"),
         ("laplace_top", {"weight": 0}, "weight of the noise's likelihood, 0.0, must be above 0"),
         ("laplace_top", {"scale_limit": 0}, "--scale-limit 0.0 must be above 0.001"),
+        ("laplace_top", {"spread": "wide"}, "--spread wide must be matched or a number above 0"),
         ("end", {"learning_rate": 1e9}, "training diverged at step"),
     ):
         refused(command, student(home, family, out, **changes), *parts)

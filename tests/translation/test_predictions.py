@@ -8,8 +8,9 @@ from translation.tiny import DIGEST, SIZE, network, reversals  # noqa: E402
 
 from genovision.translation.batches import padded  # noqa: E402
 from genovision.translation.dirichlet import sample_dirichlet  # noqa: E402
-from genovision.translation.predictions import Prediction, noise, predict  # noqa: E402
+from genovision.translation.predictions import Prediction, predict  # noqa: E402
 from genovision.translation.sequence_measures import token_measures  # noqa: E402
+from genovision.translation.spreads import noise  # noqa: E402
 from genovision.translation.students import DIRICHLETS, FAMILIES, FULL, Student, noise_of, write_student  # noqa: E402
 from genovision.translation.tokenizer import PAD  # noqa: E402
 
@@ -120,6 +121,13 @@ def test_a_student_of_the_mean_knows_no_disagreement(pairs):
     found = predict(student("end"), *pairs)
     assert found.log_probs.shape[1:] == (1, SIZE) and found.scale is None and found.alpha is None
     assert measures(found)["mutual_information"].max() == 0
+
+
+def test_a_students_own_factor_multiplies_its_scales(pairs):
+    plain, half = student("laplace_top"), student("laplace_top", spread=0.5)
+    found, wanted = predict(half, *pairs), predict(plain, *pairs, spread=0.5)
+    assert torch.equal(found.log_probs, wanted.log_probs) and torch.equal(found.scale, wanted.scale)
+    torch.testing.assert_close(found.scale, predict(plain, *pairs).scale / 2)
 
 
 def test_the_temperature_is_that_of_training(pairs):

@@ -152,7 +152,7 @@ def test_lessons_are_the_mean_over_the_tokens_of_a_batch(members, caches):
         found = [positions(student, cache, row) for row in rows]
         each = [loss(family, said(student, states, tokens), logs, 0.2) for states, tokens, logs in found]
         assert math.isclose(
-            float(lessons.loss(student.network, 3).detach()), float(torch.cat(each).mean()), rel_tol=1e-4
+            float(lessons.loss(student.network, 3).detach()), float(torch.cat(each).mean().detach()), rel_tol=1e-4
         )
 
 
@@ -161,8 +161,8 @@ def test_dropout_of_a_student_is_its_own(members, caches):
     student = begin(member, "end", caches[6], dropout=0.4)
     assert member.sizes.dropout == 0.1 and student.network.sizes.dropout == 0.4 and not student.network.training
     lessons = Lessons(student, caches[6], budget=40, seed=5)
-    without = float(lessons.loss(student.network, 0))
-    assert float(lessons.loss(student.network.train(), 0)) != without
+    without = float(lessons.loss(student.network, 0).detach())
+    assert float(lessons.loss(student.network.train(), 0).detach()) != without
 
 
 @pytest.mark.parametrize("family", ["laplace_top", "laplace", "dirichlet"])

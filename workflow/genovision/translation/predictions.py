@@ -8,13 +8,13 @@ compared under the same draws, and a score depends on no other sentence. A Diric
 Letters: B sentences, L target positions, T target tokens of all of them, S samples, k tokens of a support, V vocabulary.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 
 from genovision.translation.decoding import evaluating
-from genovision.translation.logit_noise import bounded_scale, sample
+from genovision.translation.logit_noise import bounded_scale
+from genovision.translation.spreads import noise
 from genovision.translation.students import DIRICHLETS, FULL, Student, noise_of, supported
 from genovision.translation.tokenizer import PAD
 from genovision.translation.truncation import place
@@ -30,7 +30,7 @@ class Prediction(NamedTuple):
     log_probs: (T, S, K) samples, or (T, 1, V) for a student without spread; None for a Dirichlet. Not normalised where K is a support, so
                that a measure must do it (`sequence_uncertainty` does)
     alpha:     (T, V) of a Dirichlet, else None
-    scale:     (T, K) of the noise, else None
+    scale:     (T, K) of the noise as it was drawn, else None
     """
 
     location: torch.Tensor
@@ -49,7 +49,7 @@ def predict(
     samples: int = 25,
     support: int | None = None,
     seed: int = 0,
-    spread: float = 1.0,
+    spread: float | None = None,
 ) -> Prediction:
     """What a student says of the tokens of targets (B, L), `PAD` behind each.
 
@@ -81,7 +81,8 @@ def predict(
         scale[:, -1] = 0  # it was taught no scale of the bucket: a sum over so many tokens hardly moves
     drawn = noise(kind, int(mask.sum(dim=1).max()), samples, location.shape[-1], seed).to(location.device)
     positions = torch.arange(target.shape[1], device=mask.device).expand_as(mask)[mask]
-    sampled = location[:, None] + (spread * scale)[:, None] * drawn[positions]
+    scale = scale * (student.spread if spread is None else spread)
+    sampled = location[:, None] + scale[:, None] * drawn[positions]
     return Prediction(log_probs, own, sampled, None, scale)
 
 
@@ -91,15 +92,3 @@ def _likeliest(log_probs: torch.Tensor, k: int, gold: torch.Tensor) -> torch.Ten
     absent = ~(tokens == gold[:, None]).any(dim=-1)
     tokens[:, -1] = torch.where(absent, gold, tokens[:, -1])
     return tokens
-
-
-@lru_cache(maxsize=2)
-def noise(kind: str, positions: int, samples: int, columns: int, seed: int) -> torch.Tensor:
-    """Draws (positions, S, K) of scale 1 around 0; those of a position do not depend on how many positions there are."""
-    zero = torch.zeros(columns)
-    generator = torch.Generator()
-    drawn = [
-        sample(zero, zero + 1, samples, family=kind, generator=generator.manual_seed(seed * 1_000_003 + position))
-        for position in range(positions)
-    ]
-    return torch.stack(drawn)

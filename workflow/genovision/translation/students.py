@@ -49,6 +49,7 @@ class Student(NamedTuple):
     support:     tokens of a position that it is asked about, k
     temperature: by which its logits are divided, as the members' were when it was trained; decoding takes them as they are
     bounds:      of a scale, or of a Dirichlet's precision
+    spread:      by which scales are multiplied when logits are drawn (genovision.translation.spreads)
     """
 
     network: Translator
@@ -56,6 +57,7 @@ class Student(NamedTuple):
     support: int
     temperature: float = 1.0
     bounds: tuple[float, float] = (LOW, HIGH)
+    spread: float = 1.0
 
 
 class Said(NamedTuple):
@@ -214,7 +216,7 @@ def held_out(
     student: Student, cache: Cache, weight: float = 1.0, centre: str = "student", budget: int = 1000
 ) -> dict[str, float]:
     """Means over the validation tokens of a cache: loss, kl (of the mean or location), nll of the references, mean_scale and heavy, the
-    share of scales of 1 or more (precision for a Dirichlet's mean_scale; 0 where a family has none)."""
+    share of scales of 1 or more, both as they are drawn (precision for a Dirichlet's mean_scale; 0 where a family has none)."""
     network = student.network
     if network.training:
         raise ValueError("the network is in training mode: its dropout would change what is measured")
@@ -232,8 +234,9 @@ def held_out(
         sums["kl"] += float(kl(found.log_probs.double(), logs.double()).sum())
         sums["nll"] -= float(own.gather(1, gold[:, None]).sum())
         if found.spread is not None:
-            sums["mean_scale"] += float(found.spread.double().mean(dim=-1).sum())
-            sums["heavy"] += float(heavy(found.spread).sum()) if noise_of(student.family) else 0.0
+            spread = found.spread * student.spread
+            sums["mean_scale"] += float(spread.double().mean(dim=-1).sum())
+            sums["heavy"] += float(heavy(spread).sum()) if noise_of(student.family) else 0.0
         tokens_seen += len(gold)
     return {name: value / tokens_seen for name, value in sums.items()}
 
@@ -253,7 +256,12 @@ def read_student(folder: str | os.PathLike, vocabulary: str | None = None) -> tu
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         student = Student(
-            network, facts["family"], int(facts["support"]), float(facts["temperature"]), tuple(facts["bounds"])
+            network,
+            facts["family"],
+            int(facts["support"]),
+            float(facts["temperature"]),
+            tuple(facts["bounds"]),
+            float(facts["spread"]),
         )
     except FileNotFoundError:
         raise InputError(f"{path} is missing: {folder} is a member, not a student.") from None

@@ -15,9 +15,12 @@ from genovision.errors import InputError
 from genovision.training import Recipe, train, write_curve
 from genovision.translation.logit_noise import HIGH, LOW
 from genovision.translation.network import DEVICES, device, read_network
-from genovision.translation.students import CENTRES, FAMILIES, Lessons, begin, held_out, noise_of, write_student
+from genovision.translation.spreads import matched_spread
+from genovision.translation.students import CENTRES, FAMILIES, FULL, Lessons, begin, held_out, noise_of, write_student
 from genovision.translation.teachers import read_cache
 from genovision.translation.tokenizer import read_tokenizer
+
+MATCHED = "matched"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="X",
         help=f"no scale of the noise is above (default {HIGH:g})",
     )
+    p.add_argument(
+        "--spread",
+        metavar="X",
+        help="by which scales are multiplied when logits are drawn: a number, or `matched`: so that draws disagree as the members do on "
+        "validation sentences (default matched for a student of a support, 1 for one of the whole vocabulary, as published)",
+    )
     p.add_argument("--dropout", type=float, metavar="P", help="in training (default that of the member)")
     p.add_argument("--steps", required=True, type=int, metavar="N", help="of training")
     p.add_argument("--budget", type=int, default=400, metavar="T", help="target tokens per step (default 400)")
@@ -71,12 +80,27 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def _spread(args: argparse.Namespace) -> str | float:
+    """`matched`, or the number."""
+    given = args.spread if args.spread is not None else "1" if args.family in FULL else MATCHED
+    if given == MATCHED:
+        return given
+    try:
+        found = float(given)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise InputError(f"--spread {given} must be {MATCHED} or a number above 0.")
+    return found
+
+
 def main(args: argparse.Namespace) -> None:
     for name in ("threads", "save_every", "points"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     if not LOW < args.scale_limit < math.inf:
         raise InputError(f"--scale-limit {args.scale_limit} must be above {LOW}.")
+    spread = _spread(args)
     recipe = Recipe(
         args.steps, args.budget, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed
     )
@@ -116,6 +140,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"training diverged at step {last.step}; lower --learning-rate {args.learning_rate}.")
     write_curve(trained.curve, folder / "curve.tsv", "validation_kl")
     student = student._replace(network=trained.network)
+    if noise_of(args.family):
+        student = student._replace(spread=matched_spread(student, cache) if spread == MATCHED else spread)
     found = held_out(student, cache, args.weight, args.centre)
     facts |= {f"validation_{name}": value for name, value in found.items()}
     write_student(folder, student, tokenizer.digest, facts)
