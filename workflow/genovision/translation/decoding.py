@@ -113,7 +113,7 @@ def evaluating(members: Sequence[Translator]) -> None:
 def _log_probs(progress, tokens: torch.Tensor, counter: Counter) -> torch.Tensor:
     """(B, V) log of the averaged probabilities after the next tokens (B,), -inf where none may stand."""
     counter.passes += len(progress)
-    found = [one.step(tokens).logits.log_softmax(dim=-1) for one in progress]
+    found = [one.step(tokens).log_softmax(dim=-1) for one in progress]
     if len(found) == 1:
         mean = found[0]
     else:

@@ -149,8 +149,8 @@ class Progress:
         self.translator, self.encoded = translator, encoded
         self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
 
-    def step(self, tokens: torch.Tensor) -> Outputs:
-        """Outputs (B, V) after the next tokens (B,); the first are `START`."""
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits (B, V) after the next tokens (B,), the first of which are `START`; to choose a token, the second layer is not asked."""
         mask = self.encoded.mask
         states = self.translator.network.model.decoder(
             input_ids=tokens[:, None].to(self.translator.device),
@@ -159,7 +159,7 @@ class Progress:
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state
-        return self.translator.outputs(states[:, -1])
+        return self.translator.network.lm_head(states[:, -1])
 
     def select(self, rows: torch.Tensor) -> None:
         """Go on with these rows, in this order, a row as often as it is named."""
