@@ -17,6 +17,7 @@ include: "rules/classifiers.smk"
 include: "rules/imagenet.smk"
 include: "rules/uncertainty.smk"
 include: "rules/samplers.smk"
+include: "rules/translation.smk"
 include: "rules/text_to_image.smk"
 include: "rules/claims.smk"
 

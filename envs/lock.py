@@ -36,6 +36,7 @@ LISTS = {
     "train.yaml": "training networks and running them",
     "sample.yaml": "training diffusion models and sampling from them",
     "text.yaml": "texts and images: encoders, text-to-image models, captioners",
+    "translate.yaml": "reading bitext, training translation models, their uncertainty",
     "report.yaml": "figures and the report",
 }
 # programs that are no Python packages, pinned as bioconda has them; envs/standin/native.py knows them too

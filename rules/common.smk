@@ -27,6 +27,7 @@ STORIES = {  # system -> the story whose target it also answers to
     **dict.fromkeys(["discdiff", "absorb_escape"], "dna"),
     **dict.fromkeys(["sirc", "ensemble_diversity", "early_exit", "label_smoothing"], "uncertainty"),
     "deis_sn": "samplers",
+    "edd": "translation",
     "punc": "text_to_image",
 }
 # target -> its systems, of those that the configuration runs
@@ -71,6 +72,12 @@ def receipts(species, kinds):
 def member(entry):
     """The option that names the place inside an archive."""
     return f"--member {shlex.quote(entry['member'])}" if entry and entry.get("member") else ""
+
+
+def switches(settings, names):
+    """`options` of a mapping in which these keys are switches: written where they are true."""
+    rest = options({key: value for key, value in settings.items() if key not in names})
+    return " ".join([rest, *(f"--{name.replace('_', '-')}" for name in names if settings.get(name))]).strip()
 
 
 def option(name, values):
@@ -342,6 +349,68 @@ def refinement_options(name):
         return "--chosen results/dna/refinement/chosen.json"
     keys = ("rule", "confidence", "threshold", "proposal", "temperature", "max_run")
     return options({key: entry[key] for key in keys})
+
+
+def corpus_files(entry):
+    """Files of an entry of `translation.corpora`."""
+    return [path for path in (entry["source"], entry["target"]) if path]
+
+
+def corpus_row(name, entry):
+    """What translation/build_bitext is told of it."""
+    return name, entry["fold"], entry["source"], entry["target"] or "-"
+
+
+def network_files(folder):
+    """Files of a trained member of translation; a student has one more."""
+    names = ["model.safetensors", "config.json", "facts.json"]
+    return [f"{folder}/{name}" for name in [*names, *(["student.json"] if "/students/" in folder else [])]]
+
+
+def translators(ensemble, system):
+    """Folders of the networks of a system of translation: none for the control scores."""
+    if system in STUDENTS:
+        return [f"{BITEXT}/students/{ensemble}/{system}"]
+    number = {"control": 0, "single": 1, "ensemble": EDD["members"]}[system]
+    return [f"{BITEXT}/members/{ensemble}/{member}" for member in range(number)]
+
+
+def teachers_of(ensemble, student):
+    """What a student learns from: the likeliest tokens, or the whole vocabulary."""
+    return f"{BITEXT}/teachers/{ensemble}/{'full' if student in FULL else 'top'}.npz"
+
+
+def translation_seed(ensemble):
+    """Where the seeds of an ensemble's members and students begin; those of a further ensemble of the diagnosis are the first one's."""
+    return config["seed"] + 1000 * (int(ensemble) if ensemble.isdigit() else 0)
+
+
+def base_models(ensemble, system):
+    """The same for a system of promoters; the control scores still ask which species the models know."""
+    if system in BASE_STUDENTS:
+        return [f"{BASES}/students/{ensemble}/{system}"]
+    return BASE_TEACHERS if system == "ensemble" else BASE_TEACHERS[:1]
+
+
+def base_model_files(ensemble, system):
+    """Files of these."""
+    if system in BASE_STUDENTS:
+        return [f"{BASES}/students/{ensemble}/{system}/{name}" for name in ("network", "head.safetensors", "student.json")]
+    number = len(BASE_TEACHERS) if system == "ensemble" else 1
+    return [file for name in config["dna"]["ensemble"][:number] for file in generator_files(name)]
+
+
+def scored_tables():
+    """(task, ensemble, system, table) of all that edd has scored."""
+    rows = []
+    for task, place, students in (("bitext", BITEXT, STUDENTS), ("dna", BASES, BASE_STUDENTS)):
+        if task in EDD["tasks"]:
+            rows += [
+                (task, ensemble, system, f"{place}/scored/{ensemble}/{system}.tsv")
+                for ensemble in ENSEMBLES
+                for system in ("single", "ensemble", *students)
+            ]
+    return rows
 
 
 def systems():

@@ -1,0 +1,135 @@
+"""Train a student of an ensemble of autoregressive promoter models, from the weights of one member; an interrupted run goes on from its
+newest checkpoint and ends with the same weights."""
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from genovision import checkpoints
+from genovision.dna.autoregression import RecurrentModel, read_autoregression, write_autoregression
+from genovision.errors import InputError
+from genovision.training import Recipe, train, write_curve
+from genovision.translation.base_students import (
+    FACTS,
+    FAMILIES,
+    TRAIN,
+    VALIDATION,
+    BaseStudent,
+    Lessons,
+    held_out,
+    read_cache,
+    typical_spread,
+    write_student,
+)
+
+_GLANCE = 128  # validation sequences of the curve
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--cache", required=True, metavar="NPZ", help="of translation/cache_base_teachers")
+    p.add_argument(
+        "--start", required=True, metavar="FOLDER", help="of dna/train_autoregression: the member it begins as"
+    )
+    p.add_argument("--family", required=True, choices=FAMILIES, help="what it learns of the members")
+    p.add_argument("--steps", type=int, default=150, metavar="N", help="of training (default 150)")
+    p.add_argument("--batch", type=int, default=64, metavar="B", help="sequences per step (default 64)")
+    p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
+    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
+    p.add_argument("--average", type=float, default=0.97, metavar="X", help="decay of the averaged weights")
+    p.add_argument("--dropout", type=float, default=0.0, metavar="SHARE", help="while it learns (default 0)")
+    p.add_argument(
+        "--noise-weight",
+        type=float,
+        default=0.25,
+        metavar="W",
+        help="laplace and gaussian: of the logits' likelihood beside the divergence from the mean (default 0.25)",
+    )
+    p.add_argument("--save-every", type=int, default=50, metavar="STEPS", help="between checkpoints (default 50)")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--seed", type=int, default=0, help="of the order and dropout (default 0)")
+    p.add_argument(
+        "--out", required=True, metavar="FOLDER", help="gets network/, head.safetensors, student.json and curve.tsv"
+    )
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    for name in ("threads", "save_every"):
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
+    if not 0 <= args.dropout < 1:
+        raise InputError(f"--dropout {args.dropout} must lie in [0, 1).")
+    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
+    torch.set_num_threads(args.threads)
+    cache = read_cache(args.cache)
+    network = read_autoregression(args.start)[0].requires_grad_(True)
+    length, letters = cache.codes.shape[1], cache.logs.shape[3]
+    if tuple(network.species) != cache.names or network.length != length:
+        raise InputError(
+            f"{args.start} reads {network.length} bases of {', '.join(network.species)}, the members of {args.cache} {length} of "
+            f"{', '.join(cache.names)}; start from one of them."
+        )
+    if letters != network.readout.out_features:
+        raise InputError(
+            f"{args.cache} has {letters} letters, {args.start} knows {network.readout.out_features}: it is of another vocabulary."
+        )
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = args.dropout
+    lessons = Lessons(cache.of(TRAIN), batch=args.batch, seed=args.seed, noise_weight=args.noise_weight)
+    start = typical_spread(args.family, lessons.cache.logs[:: max(1, len(lessons.cache.logs) // 500)])
+    # the layer that the readout reads, of either kind of network
+    inner = "network" if isinstance(network, RecurrentModel) else "norm"
+    student = BaseStudent(
+        network, args.family, inner=inner, width=network.readout.in_features, letters=letters, start=start
+    )
+    validation = cache.of(VALIDATION)
+    glance = validation.part(
+        np.linspace(0, len(validation.codes) - 1, min(_GLANCE, len(validation.codes))).astype(np.int64)
+    )
+    facts = {
+        "recipe": recipe.to_json(),
+        "dropout": args.dropout,
+        "noise_weight": args.noise_weight,
+        "begins_at": start,
+        "members": cache.logs.shape[2],
+        "family": args.family,
+    }
+    folder = Path(args.out)
+    mark = checkpoints.fingerprint(student, facts, cache.codes, cache.labels, cache.logs, _weights(network))
+    trained = train(
+        student,
+        lessons.loss,
+        recipe,
+        lambda student: held_out(student, glance, args.noise_weight)["loss"],
+        folder / "checkpoints",
+        mark,
+        save_every=args.save_every,
+        points=5,
+    )
+    end = trained.curve[-1]
+    if not math.isfinite(end.loss):
+        raise InputError(f"{folder.name}: the loss is {end.loss} at step {end.step}; lower --learning-rate.")
+    measured = held_out(trained.network, validation, args.noise_weight)
+    facts |= {"loss": end.loss, "training_sequences": len(lessons.cache.codes)}
+    facts |= {f"held_out_{name}": value for name, value in measured.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FACTS).unlink(missing_ok=True)  # it comes last, so that a folder with it is whole
+    write_curve(trained.curve, folder / "curve.tsv", "held_out")
+    write_autoregression(folder / "network", trained.network.network, {"seed": args.seed, "steps": args.steps})
+    write_student(folder, trained.network, facts)
+    checkpoints.clear(folder / "checkpoints")
+    print(
+        f"{args.family}: {measured['bits']:.4f} bits per base on validation sequences, the ensemble {measured['ensemble_bits']:.4f}, "
+        f"after {end.step} steps"
+    )
+
+
+def _weights(network: nn.Module) -> np.ndarray:
+    """All weights in one row: a run from another member must not take up this one's checkpoints."""
+    return torch.cat([tensor.detach().flatten() for tensor in network.state_dict().values()]).numpy()
