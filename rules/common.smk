@@ -380,6 +380,13 @@ def teachers_of(ensemble, student):
     return f"{BITEXT}/teachers/{ensemble}/{'full' if student in FULL else 'top'}.npz"
 
 
+def begins_as(ensemble, student):
+    """The network a student begins as: that of `end`, which has learnt the mean already, and `end` itself, or all without it, a member."""
+    if student != "end" and "end" in STUDENTS:
+        return f"{BITEXT}/students/{ensemble}/end"
+    return translators(ensemble, "single")[0]
+
+
 def translation_seed(ensemble):
     """Where the seeds of an ensemble's members and students begin; those of a further ensemble of the diagnosis are the first one's."""
     return config["seed"] + 1000 * (int(ensemble) if ensemble.isdigit() else 0)

@@ -264,7 +264,7 @@ rule cache_teachers:
 rule train_student:
     input:
         teachers=lambda wildcards: teachers_of(wildcards.ensemble, wildcards.student),
-        start=lambda wildcards: network_files(translators(wildcards.ensemble, "single")[0]),
+        start=lambda wildcards: network_files(begins_as(wildcards.ensemble, wildcards.student)),
         tokenizer=TOKENIZER,
     output:
         model=f"{BITEXT}/students/{{ensemble}}/{{student}}/model.safetensors",
@@ -286,7 +286,7 @@ rule train_student:
     params:
         repo=REPO,
         code=code("translation/train_student"),
-        start=lambda wildcards: translators(wildcards.ensemble, "single")[0],
+        start=lambda wildcards: begins_as(wildcards.ensemble, wildcards.student),
         recipe=lambda wildcards: options(EDD["student"] | STUDENTS[wildcards.student]),
         device="cuda" if EDD["gpu"] else "cpu",
         threads=lookup(dpath="translation/threads", within=config),
