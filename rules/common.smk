@@ -402,7 +402,9 @@ def base_models(ensemble, system):
 def base_model_files(ensemble, system):
     """Files of these."""
     if system in BASE_STUDENTS:
-        return [f"{BASES}/students/{ensemble}/{system}/{name}" for name in ("network", "head.safetensors", "student.json")]
+        return [
+            f"{BASES}/students/{ensemble}/{system}/{name}" for name in ("network", "head.safetensors", "student.json")
+        ]
     number = len(BASE_TEACHERS) if system == "ensemble" else 1
     return [file for name in config["dna"]["ensemble"][:number] for file in generator_files(name)]
 

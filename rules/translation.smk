@@ -30,9 +30,16 @@ EVIDENCE["edd"] = [f"{BITEXT}/evidence.tsv"]
 for title, path, caption in [
     ("AUROC by system, measure and set", "summary.tsv", "translation_summary"),
     *[(f"AUROC by system and set: {task}", f"figures/auroc_{task}.svg", "translation_auroc") for task in EDD["tasks"]],
-    *[(f"Quality, errors, cost: {task}", f"figures/overview_{task}.svg", "translation_overview") for task in EDD["tasks"]],
     *[
-        (f"Students' mutual information beside the ensemble's: {task}", f"figures/agreement_{task}.svg", "translation_agreement")
+        (f"Quality, errors, cost: {task}", f"figures/overview_{task}.svg", "translation_overview")
+        for task in EDD["tasks"]
+    ],
+    *[
+        (
+            f"Students' mutual information beside the ensemble's: {task}",
+            f"figures/agreement_{task}.svg",
+            "translation_agreement",
+        )
         for task in EDD["tasks"]
     ],
     ("What was chosen on validation sets", "choice.tsv", "translation_choice"),
@@ -536,17 +543,15 @@ rule evaluate_edd:
 
 rule plot_edd:
     input:
-        **{
-            name: f"{BITEXT}/{name}.tsv" for name in ("detection", "quality", "errors", "cost", "agreement", "points")
-        },
+        **{name: f"{BITEXT}/{name}.tsv" for name in ("detection", "quality", "errors", "cost", "agreement", "points")},
         diagnosis=[f"{BITEXT}/spread.tsv", f"{BITEXT}/experiment.tsv"] if "bitext" in EDD["tasks"] else [],
     output:
         auroc=expand(f"{BITEXT}/figures/auroc_{{task}}.svg", task=EDD["tasks"]),
         overview=expand(f"{BITEXT}/figures/overview_{{task}}.svg", task=EDD["tasks"]),
         agreement=expand(f"{BITEXT}/figures/agreement_{{task}}.svg", task=EDD["tasks"]),
-        diagnosis=[f"{BITEXT}/figures/scales.svg", f"{BITEXT}/figures/diagnosis.svg"]
-        if "bitext" in EDD["tasks"]
-        else [],
+        diagnosis=(
+            [f"{BITEXT}/figures/scales.svg", f"{BITEXT}/figures/diagnosis.svg"] if "bitext" in EDD["tasks"] else []
+        ),
     log:
         "logs/plot_edd.log",
     benchmark:

@@ -102,7 +102,8 @@ def test_every_option_that_a_rule_writes_is_one_of_its_command(launcher):
 
 
 def test_what_a_generator_asks_for_is_what_its_command_is_told(workflow):
-    rules = {rule.name: rule for rule in workflow.rules}
+    source = (ROOT / "rules" / "generators.smk").read_text()
+    rules = {rule.name: rule for rule in workflow.rules if f"rule {rule.name}:" in source}
     told = {name for name, rule in rules.items() if rule.shellcmd and "--device {params.device}" in rule.shellcmd}
     assert told == {
         name for name, rule in rules.items() if {"device"} <= set(rule.params.keys()) and "gpu" in rule.resources
