@@ -27,8 +27,6 @@ TARGETS = {
     "latent_grid",
     "deis_sn",
     "samplers",
-    "edd",
-    "translation",
     "punc",
     "text_to_image",
 }
