@@ -16,9 +16,10 @@ mend_torchvision()  # transformers imports torchvision wherever it is installed
 
 from genovision.translation.batches import make_corpus, token_batches, waste  # noqa: E402
 from genovision.translation.decoding import limit_of  # noqa: E402
+from genovision.translation.families import DIRICHLETS, noise_of  # noqa: E402
 from genovision.translation.network import Sizes, Translator, build  # noqa: E402
 from genovision.translation.scoring import of_members, of_student, score_corpus  # noqa: E402
-from genovision.translation.students import DIRICHLETS, FULL, Student, noise_of  # noqa: E402
+from genovision.translation.students import FULL, Student  # noqa: E402
 from genovision.translation.tokenizer import END, PAD, START  # noqa: E402
 
 SENTENCES, VOCABULARY = 300, 2000

@@ -13,7 +13,6 @@ from torch import nn  # noqa: E402
 from genovision.errors import InputError  # noqa: E402
 from genovision.training import Recipe, train  # noqa: E402
 from genovision.translation.base_students import (  # noqa: E402
-    DIRICHLETS,
     FAMILIES,
     MEASURES,
     NOISE,
@@ -25,19 +24,17 @@ from genovision.translation.base_students import (  # noqa: E402
     Said,
     ensemble_measures,
     held_out,
-    loss,
     member_logs,
-    noise,
     read_cache,
     read_facts,
     read_student,
     student_measures,
-    typical_spread,
     write_cache,
     write_student,
 )
 from genovision.translation.dirichlet import proxy_target, sample_dirichlet  # noqa: E402
-from genovision.translation.logit_noise import fit_gaussian, fit_laplace  # noqa: E402
+from genovision.translation.families import DIRICHLETS, bounds_of, loss, typical_spread  # noqa: E402
+from genovision.translation.logit_noise import fit_gaussian, fit_laplace, noise  # noqa: E402
 from genovision.translation.sequence_measures import KNOWLEDGE, sequence_uncertainty  # noqa: E402
 
 SPREADS = {"laplace": 0.3, "gaussian": 0.3, "dirichlet": 50.0, "proxy_dirichlet": 50.0, "end": None}
@@ -143,19 +140,21 @@ def test_each_loss_is_least_where_its_family_fits(family):
     mean = logs.exp().mean(dim=2)
     if family == "end":
         best = Said(mean.log(), None)
-        assert loss(family, best, logs).abs().max() < 1e-12
+        # what is left is what the members disagree about
+        disagreement = (torch.special.xlogy(logs.exp(), logs.exp()).sum(-1).mean(2)) - (mean * mean.log()).sum(-1)
+        assert (loss(family, *best, logs) - disagreement).abs().max() < 1e-12
     elif family == "proxy_dirichlet":
-        target = proxy_target(logs)
+        target = proxy_target(logs) - 1  # the loss adds 1 to the parameters of both
         total = target.sum(dim=-1, keepdim=True)
         best = Said((target / total).log(), total)
-        assert loss(family, best, logs).abs().max() < 1e-9
+        assert loss(family, *best, logs).abs().max() < 1e-9
     elif family == "dirichlet":
         raw = torch.zeros(7, 9, 5, dtype=torch.float64, requires_grad=True)
         optimizer = torch.optim.LBFGS([raw], max_iter=300, line_search_fn="strong_wolfe", tolerance_change=1e-14)
 
         def closure():
             optimizer.zero_grad()
-            value = loss(family, Said(raw[..., :4].log_softmax(-1), raw[..., 4:].exp() * 4), logs).sum()
+            value = loss(family, *Said(raw[..., :4].log_softmax(-1), raw[..., 4:].exp() * 4), logs).sum()
             value.backward()
             return value
 
@@ -165,40 +164,46 @@ def test_each_loss_is_least_where_its_family_fits(family):
         # with little weight on the divergence the location is the members' own
         location, scale = {"laplace": fit_laplace, "gaussian": fit_gaussian}[family](logs)
         best = Said(location, scale)
-    least = loss(family, best, logs, noise_weight=1e6)
+    least = loss(family, *best, logs, weight=1e6)
     assert least.shape == (7, 9)
     for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
         moved = best.logs + 0.05 * torch.randn(best.logs.shape, generator=generator, dtype=torch.float64)
         if family not in ("laplace", "gaussian"):
             moved = moved.log_softmax(-1)
-        assert (loss(family, best._replace(logs=moved), logs, noise_weight=1e6) > least - 1e-9).all()
+        assert (loss(family, *best._replace(logs=moved), logs, weight=1e6) > least - 1e-9).all()
         if best.spread is not None:
             for factor in (0.9, 1.1):
                 other = best._replace(spread=best.spread * factor)
-                assert (loss(family, other, logs, noise_weight=1e6) > least).all()
+                assert (loss(family, *other, logs, weight=1e6) > least).all()
 
 
 def test_the_weight_of_the_noise_adds_its_likelihood_to_the_divergence():
     logs = members()
     location, scale = fit_laplace(logs)
     said = Said(location.log_softmax(-1), scale + 0.1)
-    divergence = loss("end", said, logs)
-    one, two = (loss("laplace", said, logs, noise_weight=weight) - divergence for weight in (1.0, 2.0))
+    divergence = loss("end", *said, logs)
+    one, two = (loss("laplace", *said, logs, weight=weight) - divergence for weight in (1.0, 2.0))
     assert torch.allclose(two, 2 * one, atol=1e-5) and one.abs().min() > 1e-3
 
 
 def test_where_students_begin_is_what_members_spread_by():
     logs = members(40, 30, 5, spread=0.1)
     stored = logs.numpy().astype(np.float16)
-    assert typical_spread("end", stored) is None
-    assert typical_spread("laplace", stored) == pytest.approx(float(fit_laplace(logs)[1].mean()), rel=0.02)
-    assert typical_spread("gaussian", stored) == pytest.approx(float(fit_gaussian(logs)[1].mean()), rel=0.02)
+    assert typical_spread("end", member_logs(stored), (1e-3, 10.0)) is None
+    assert typical_spread("laplace", member_logs(stored), bounds_of("laplace")) == pytest.approx(
+        float(fit_laplace(logs)[1].mean()), rel=0.02
+    )
+    assert typical_spread("gaussian", member_logs(stored), bounds_of("gaussian")) == pytest.approx(
+        float(fit_gaussian(logs)[1].mean()), rel=0.02
+    )
     drawn = sample_dirichlet(torch.full((50, 40, 4), 20.0), 8, torch.Generator().manual_seed(0)).numpy()
-    assert typical_spread("dirichlet", drawn.astype(np.float16)) == pytest.approx(80, rel=0.25)
+    kept = member_logs(drawn.astype(np.float16))
+    assert typical_spread("dirichlet", kept, bounds_of("dirichlet")) == pytest.approx(80, rel=0.25)
     same = np.repeat(stored[:, :, :1], 3, axis=2)
     for family in FAMILIES[1:]:  # members that agree have no spread, and a student can begin all the same
-        assert BaseStudent(Toy(), family, inner="recurrent", width=8, start=typical_spread(family, same))
+        start = typical_spread(family, member_logs(same), bounds_of(family))
+        assert BaseStudent(Toy(), family, inner="recurrent", width=8, start=start)
 
 
 @pytest.mark.parametrize("family", FAMILIES[1:])
@@ -206,7 +211,7 @@ def test_a_student_learns_where_members_disagree(family, tmp_path):
     torch.set_num_threads(1)
     found = cache(80)
     lessons = Lessons(found.of(TRAIN), batch=20, seed=0, noise_weight=1.0)
-    start = typical_spread(family, lessons.cache.logs)
+    start = typical_spread(family, member_logs(lessons.cache.logs), bounds_of(family))
     pupil = BaseStudent(Toy(seed=3), family, inner="recurrent", width=8, start=start)
     for module in pupil.modules():
         if isinstance(module, nn.Dropout):
@@ -248,7 +253,7 @@ def test_an_ensemble_is_measured_as_sequences_are():
 def test_samples_of_a_student_are_measured_as_members_are(family):
     said = Said(members(20)[:, :, 0], members(20)[:, :, 1].exp())
     tokens, _ = question(20)
-    drawn = noise(family, 9, 4, 6, seed=5)
+    drawn = noise(family, 9, 6, 4, seed=5)
     found = student_measures(family, said, tokens, drawn)
     assert set(found) == {*MEASURES, *NOISE, "nll"} and drawn.shape == (9, 6, 4)
     by_hand = torch.stack([(said.logs + said.spread * drawn[:, s]).log_softmax(-1) for s in range(6)], dim=2)
@@ -261,19 +266,19 @@ def test_samples_of_a_student_are_measured_as_members_are(family):
     assert torch.allclose(found["heavy_share"], (said.spread >= 1).double().mean(dim=(1, 2)))
     # a sequence is scored alone as among others, and twice alike; another seed draws otherwise
     alone = student_measures(
-        family, Said(said.logs[2:3], said.spread[2:3]), tokens[2:3], noise(family, 9, 4, 6, seed=5)
+        family, Said(said.logs[2:3], said.spread[2:3]), tokens[2:3], noise(family, 9, 6, 4, seed=5)
     )
     assert all(torch.allclose(alone[name], found[name][2:3], rtol=1e-12) for name in found)
     again = student_measures(family, said, tokens, drawn)
     assert all(torch.equal(again[name], found[name]) for name in found)
-    other = student_measures(family, said, tokens, noise(family, 9, 4, 6, seed=6))
+    other = student_measures(family, said, tokens, noise(family, 9, 6, 4, seed=6))
     assert not torch.allclose(other["mutual_information"], found["mutual_information"])
     assert torch.equal(other["nll"], found["nll"])
 
 
 def test_noise_without_scale_knows_nothing_and_more_of_it_knows_more():
     tokens, _ = question()
-    location, drawn = members()[:, :, 0], noise("laplace", 9, 4, 20, seed=0)
+    location, drawn = members()[:, :, 0], noise("laplace", 9, 20, 4, seed=0)
     known = [
         student_measures("laplace", Said(location, torch.full_like(location, scale)), tokens, drawn)
         for scale in (1e-9, 0.1, 0.5)
@@ -314,7 +319,7 @@ def test_a_student_of_the_mean_has_no_knowledge():
     said, (tokens, _) = Said(members()[:, :, 0], None), question()
     found = student_measures("end", said, tokens)
     assert set(found) == {*MEASURES, "nll"} and all((found[name] == 0).all() for name in KNOWLEDGE)
-    assert torch.allclose(found["nll"], found["sequence_total_pe"]) and noise("end", 9, 4, 3, seed=0) is None
+    assert torch.allclose(found["nll"], found["sequence_total_pe"])
 
 
 # --- lessons ---------------------------------------------------------------------------------------------------------------------------
@@ -427,6 +432,6 @@ def test_a_scale_past_one_is_told():
     tokens, _ = question()
     location = torch.full((7, 9, 4), -math.log(4))
     found = student_measures(
-        "laplace", Said(location, torch.full_like(location, 1.5)), tokens, noise("laplace", 9, 4, 25, 0)
+        "laplace", Said(location, torch.full_like(location, 1.5)), tokens, noise("laplace", 9, 25, 4, 0)
     )
     assert (found["heavy_share"] == 1).all() and (found["mutual_information"] <= math.log(4)).all()

@@ -8,10 +8,11 @@ from translation.tiny import DIGEST, SIZE, network, reversals  # noqa: E402
 
 from genovision.translation.batches import padded  # noqa: E402
 from genovision.translation.dirichlet import sample_dirichlet  # noqa: E402
+from genovision.translation.families import DIRICHLETS, noise_of  # noqa: E402
+from genovision.translation.logit_noise import noise  # noqa: E402
 from genovision.translation.predictions import Prediction, predict  # noqa: E402
 from genovision.translation.sequence_measures import token_measures  # noqa: E402
-from genovision.translation.spreads import noise  # noqa: E402
-from genovision.translation.students import DIRICHLETS, FAMILIES, FULL, Student, noise_of, write_student  # noqa: E402
+from genovision.translation.students import FAMILIES, FULL, Student, write_student  # noqa: E402
 from genovision.translation.tokenizer import PAD  # noqa: E402
 
 

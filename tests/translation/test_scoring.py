@@ -9,9 +9,10 @@ from genovision.translation import scoring
 from genovision.translation.batches import make_corpus, padded, padded_source
 from genovision.translation.decoding import Counter, translate
 from genovision.translation.dirichlet import sample_dirichlet
+from genovision.translation.families import PRECISIONS
 from genovision.translation.predictions import predict
 from genovision.translation.sequence_measures import KNOWLEDGE, SEQUENCE, TOKEN
-from genovision.translation.students import PRECISIONS, Student
+from genovision.translation.students import Student
 from genovision.translation.tokenizer import PAD
 
 NAMES = {*TOKEN, *SEQUENCE}

@@ -8,11 +8,12 @@ from translation.tiny import network
 from genovision.tables import read_table, write_table
 from genovision.translation.batches import make_corpus, write_corpora
 from genovision.translation.controls import NAMES as CONTROLS
+from genovision.translation.families import PRECISIONS
 from genovision.translation.network import write_network
 from genovision.translation.scored import read_task
 from genovision.translation.sequence_measures import SEQUENCE, TOKEN
 from genovision.translation.sets import encoded_sets, read_sets
-from genovision.translation.students import PRECISIONS, Student, write_student
+from genovision.translation.students import Student, write_student
 from genovision.translation.tokenizer import read_tokenizer, train_tokenizer, write_tokenizer
 
 WORDS = ["file", "not", "found", "open", "the", "door", "lamp", "light", "on", "off", "Übersicht", '"quoted"', "a\\b"]

@@ -11,23 +11,19 @@ from translation.tiny import DIGEST, SIZE, network, reversals, taught  # noqa: E
 
 from genovision.errors import InputError  # noqa: E402
 from genovision.translation.batches import padded  # noqa: E402
+from genovision.translation.families import DIRICHLETS, kl, loss, noise_of, typical_spread  # noqa: E402
 from genovision.translation.logit_noise import NLL, fit_laplace  # noqa: E402
 from genovision.translation.network import write_network  # noqa: E402
 from genovision.translation.students import (  # noqa: E402
-    DIRICHLETS,
     FAMILIES,
     FULL,
     Lessons,
     Said,
     begin,
     held_out,
-    kl,
-    loss,
-    noise_of,
     read_student,
     said,
     supported,
-    typical_spread,
     write_student,
 )
 from genovision.translation.teachers import TRAIN, VALID, build_cache, read_logs  # noqa: E402
@@ -75,7 +71,8 @@ def test_a_student_begins_as_the_member_with_the_typical_spread(members, caches,
     if family == "end":
         assert found.spread is None
     else:
-        start = typical_spread(family, cache, student.bounds)
+        taught = cache.positions(cache.of(TRAIN))
+        start = typical_spread(family, read_logs(cache.logs[taught]), student.bounds)
         assert found.spread.shape == (len(states), 1 if family in DIRICHLETS else found.log_probs.shape[1])
         torch.testing.assert_close(found.spread, torch.full_like(found.spread, start), rtol=1e-4, atol=0)
 
@@ -83,13 +80,13 @@ def test_a_student_begins_as_the_member_with_the_typical_spread(members, caches,
 def test_the_typical_spread_is_that_of_the_members(caches):
     logs = read_logs(caches[6].logs[: caches[6].corpus.target_offsets[30]])
     scale = (logs - logs.median(dim=1, keepdim=True).values).abs().mean()
-    assert math.isclose(typical_spread("laplace_top", caches[6], (1e-3, 10.0)), float(scale), rel_tol=1e-4)
+    assert math.isclose(typical_spread("laplace_top", logs, (1e-3, 10.0)), float(scale), rel_tol=1e-4)
     p = logs.double().exp()
     mean = p.mean(dim=1, keepdim=True)
     divergence = (mean * (mean.log() - logs.double())).sum(dim=2).mean()
     wanted = 6 / (2 * float(divergence))
-    assert math.isclose(typical_spread("dirichlet", caches[6], (1.0, 1e6)), wanted, rel_tol=1e-4)
-    assert typical_spread("laplace_top", caches[6], (1e-3, 0.1)) == 0.1 / 1.01
+    assert math.isclose(typical_spread("dirichlet", logs, (1.0, 1e6)), wanted, rel_tol=1e-4)
+    assert typical_spread("laplace_top", logs, (1e-3, 0.1)) == 0.1 / 1.01
 
 
 def test_the_losses_by_hand():
@@ -101,13 +98,13 @@ def test_the_losses_by_hand():
         [np.mean([sum(math.exp(a) * (a - b) for a, b in zip(m, q[t], strict=True)) for m in logs[t]]) for t in range(4)]
     )
     torch.testing.assert_close(kl(q, logs), by_hand.double())
-    torch.testing.assert_close(loss("end", Said(q, None), logs), by_hand.double())
+    torch.testing.assert_close(loss("end", *Said(q, None), logs), by_hand.double())
     for family in ("laplace", "gaussian", "laplace_top", "gaussian_top"):
         wanted = by_hand + 0.3 * NLL[noise_of(family)](q, scale, logs)
-        torch.testing.assert_close(loss(family, Said(q, scale), logs, 0.3), wanted)
+        torch.testing.assert_close(loss(family, *Said(q, scale), logs, 0.3), wanted)
     # centred on the members, the likelihood moves the scale alone
     location, moved = q.clone().requires_grad_(), scale.clone().requires_grad_()
-    centred = loss("laplace_top", Said(location, moved), logs, 0.3, "members")
+    centred = loss("laplace_top", *Said(location, moved), logs, 0.3, "members")
     torch.testing.assert_close(centred, by_hand + 0.3 * NLL["laplace"](fit_laplace(logs)[0], scale, logs))
     centred.sum().backward()
     plain = q.clone().requires_grad_()
@@ -117,8 +114,8 @@ def test_the_losses_by_hand():
     precision = torch.rand(4, 1, generator=rng).double() * 50 + 2
     alpha = q.exp() * precision
     density = torch.distributions.Dirichlet(alpha[:, None].expand(4, 3, 7)).log_prob(logs.exp())
-    torch.testing.assert_close(loss("dirichlet", Said(q, precision), logs), -density.mean(dim=1))
-    found = loss("proxy_dirichlet", Said(q, precision), logs)
+    torch.testing.assert_close(loss("dirichlet", *Said(q, precision), logs), -density.mean(dim=1))
+    found = loss("proxy_dirichlet", *Said(q, precision), logs)
     mean = logs.exp().mean(dim=1)
     beta = 6 / (2 * (mean * (mean.log() - logs.mean(dim=1))).sum(dim=1, keepdim=True))
     target = torch.distributions.Dirichlet(1 + beta * mean)
@@ -150,7 +147,7 @@ def test_lessons_are_the_mean_over_the_tokens_of_a_batch(members, caches):
         rows = lessons.rows[lessons.batches.rows(3)]
         assert (cache.fold[rows] == TRAIN).all() and len(rows) > 2
         found = [positions(student, cache, row) for row in rows]
-        each = [loss(family, said(student, states, tokens), logs, 0.2) for states, tokens, logs in found]
+        each = [loss(family, *said(student, states, tokens), logs, 0.2) for states, tokens, logs in found]
         assert math.isclose(
             float(lessons.loss(student.network, 3).detach()), float(torch.cat(each).mean().detach()), rel_tol=1e-4
         )
@@ -207,7 +204,7 @@ def test_held_out_numbers_are_means_over_validation_tokens(members, caches):
             found = said(student, states, support)
             own = student.network.outputs(states).logits.log_softmax(dim=1)
             gold = torch.from_numpy(cache.corpus.target_row(row).astype(np.int64))
-            sums["loss"] += float(loss(family, found, logs, 0.1).sum())
+            sums["loss"] += float(loss(family, *found, logs, 0.1).sum())
             sums["kl"] += float(kl(found.log_probs, logs).sum())
             sums["nll"] -= float(own.gather(1, gold[:, None]).sum())
             if family != "end":

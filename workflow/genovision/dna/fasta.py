@@ -1,9 +1,13 @@
 """Sets of generated or drawn sequences as FASTA: one line of sequence per record, ids `<set>_<k>`."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from genovision.alphabet import encode
 from genovision.atomic import replacing
 from genovision.errors import InputError
 
@@ -52,3 +56,25 @@ def read_set(path: str | os.PathLike) -> tuple[str, list[str]]:
                 "all sequences of a set need one length."
             )
     return name, sequences
+
+
+def read_named_sets(given: Iterable[str], taken: Collection[str], length: int) -> dict[str, npt.NDArray[np.uint8]]:
+    """Codes (N, length) by name, of texts NAME=FASTA; files of one name (a species each) are put together.
+
+    InputError names the text that is not written so, or whose name is taken, and the file with another length or letter than A, C, G, T.
+    """
+    found: dict[str, list[npt.NDArray[np.uint8]]] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path) or name in taken:
+            raise InputError(
+                f"--ood {text}: write NAME=FASTA, with a name other than {', '.join(sorted(taken))}, as in shuffle=shuffle.fa."
+            )
+        codes = encode(read_set(path)[1])
+        if codes.shape[1] != length:
+            raise InputError(f"{path} has sequences of {codes.shape[1]} bases, those of --data have {length}.")
+        if codes.max() > 3:
+            row = int((codes > 3).any(axis=1).argmax())
+            raise InputError(f"{path}: sequence {row} has a letter other than A, C, G, T; the models know these only.")
+        found.setdefault(name, []).append(codes)
+    return {name: np.concatenate(parts) for name, parts in found.items()}

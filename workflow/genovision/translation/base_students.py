@@ -1,13 +1,7 @@
 """Students of an ensemble of language models over few letters, where no tail of a vocabulary can drown the rest: DNA, base by base.
 
 The members are known by their log-probabilities alone, and a student is a network that gives logits (B, L, K) of tokens (B, L) and labels
-(B,), any torch module, with a second output read off one of its inner layers. Families:
-
-  end              the members' mean distribution, no second output
-  dirichlet        a Dirichlet fitted by the likelihood of the members' distributions (Malinin et al. 2020)
-  proxy_dirichlet  a Dirichlet fitted to the one that stands for the members (Ryabinin et al. 2021)
-  laplace          noise on each logit, fitted by the likelihood of the members' logits (Fathullah, Xia & Gales 2023)
-  gaussian         the same, Gaussian
+(B,), any torch module, with a second output read off one of its inner layers, of the families of genovision.translation.families.
 
 Letters: B sequences, L positions, M members, K letters, S samples. Logarithms are natural.
 """
@@ -27,13 +21,12 @@ from genovision.arrays import read_arrays, write_arrays
 from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors, write_tensors
 from genovision.errors import InputError
-from genovision.translation.dirichlet import dirichlet_nll, expected_log, measures, proxy_target, reverse_kl
-from genovision.translation.logit_noise import FITS, HIGH, LOW, NLL, bounded_scale, heavy, raw_scale, sample
+from genovision.translation.dirichlet import hypothesis_measures
+from genovision.translation.families import DIRICHLETS, bounds_of, loss
+from genovision.translation.logit_noise import NLL, bounded_scale, heavy, raw_scale
 from genovision.translation.sequence_measures import SEQUENCE, TOKEN, sequence_uncertainty
 
-DIRICHLETS = ("dirichlet", "proxy_dirichlet")
 FAMILIES = ("end", *DIRICHLETS, *NLL)
-PRECISIONS = (1.0, 1e6)  # bounds of a Dirichlet's precision
 MEASURES = (*TOKEN, *SEQUENCE)
 NOISE = ("location_entropy", "mean_scale", "heavy_share")  # further ones of logit noise, which need no samples
 FACTS, HEAD = "student.json", "head.safetensors"
@@ -77,7 +70,7 @@ class BaseStudent(nn.Module):
         except AttributeError as error:
             raise ValueError(f"the network has no module {inner!r} for the second output to read") from error
         self.network, self.family, self.inner, self.width, self.letters = network, family, inner, width, letters
-        self.bounds = PRECISIONS if family in DIRICHLETS else (LOW, HIGH)
+        self.bounds = bounds_of(family)
         self.head = None
         if family != "end":
             self.head = nn.Linear(width + letters, 1 if family in DIRICHLETS else letters)
@@ -165,36 +158,6 @@ def member_logs(cached: npt.ArrayLike) -> torch.Tensor:
     return torch.from_numpy(np.asarray(cached, dtype=np.float32)).log_softmax(dim=-1)
 
 
-def typical_spread(family: str, cached: npt.ArrayLike) -> float | None:
-    """The spread of a family that fits members' log-probabilities (N, L, M, K) with one number: where a student begins."""
-    if family == "end":
-        return None
-    logs = member_logs(cached).double()
-    if family in FITS:
-        return float(FITS[family](logs)[1].mean().clamp(min=2 * LOW, max=HIGH / 2))
-    mean = logs.exp().mean(dim=-2)
-    divergence = float((mean * (mean.log() - logs.mean(dim=-2))).sum(dim=-1).mean())
-    low, high = PRECISIONS
-    return min(max((logs.shape[-1] - 1) / (2 * max(divergence, 1e-12)), 2 * low), high / 2)
-
-
-def loss(family: str, said: Said, logs: torch.Tensor, noise_weight: float = 0.25) -> torch.Tensor:
-    """What a student is trained by, (B, L) in nats, from members' log-probabilities (B, L, M, K).
-
-    end               KL(mean_m p_m || q)
-    laplace, gaussian the same of the location, plus `noise_weight` times the negative log-likelihood of the members' log-probabilities
-    dirichlet         negative log-density of the members' distributions
-    proxy_dirichlet   KL from the student's Dirichlet to the members' proxy
-    """
-    if family == "dirichlet":
-        return dirichlet_nll(said.alpha, logs)
-    if family == "proxy_dirichlet":
-        return reverse_kl(said.alpha, proxy_target(logs))
-    mean = logs.exp().mean(dim=-2)
-    divergence = (torch.special.xlogy(mean, mean) - mean * said.logs).sum(dim=-1)
-    return divergence if family == "end" else divergence + noise_weight * NLL[family](said.logs, said.spread, logs)
-
-
 class Lessons:
     """Training sequences of a cache; `loss(student, step)` in nats per base, for `training.train`.
 
@@ -222,7 +185,7 @@ class Lessons:
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
             torch.manual_seed(self.seed * 1_000_003 + step)
             said = student(*_asked(self.cache, rows))
-        return loss(student.family, said, member_logs(self.cache.logs[rows]), self.noise_weight).mean()
+        return loss(student.family, *said, member_logs(self.cache.logs[rows]), self.noise_weight).mean()
 
 
 @torch.inference_mode()
@@ -234,7 +197,7 @@ def held_out(student: BaseStudent, cache: Cache, noise_weight: float = 0.25, bat
         tokens, labels = _asked(cache, rows)
         said, logs = student(tokens, labels), member_logs(cache.logs[rows])
         mean = logs.double().exp().mean(dim=2).log()
-        sums["loss"] += float(loss(student.family, said, logs, noise_weight).double().sum())
+        sums["loss"] += float(loss(student.family, *said, logs, noise_weight).double().sum())
         for name, own in (("bits", said.logs.double()), ("ensemble_bits", mean)):
             sums[name] -= float(own.gather(2, tokens[..., None]).sum()) / np.log(2)
     return {name: value / cache.codes.size for name, value in sums.items()}
@@ -245,18 +208,6 @@ def _asked(cache: Cache, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, tor
 
 
 # --- what students say -----------------------------------------------------------------------------------------------------------------
-
-
-def noise(family: str, length: int, letters: int, samples: int, seed: int) -> torch.Tensor | None:
-    """Draws (L, S, K) of noise of scale 1 around 0, the same for every sequence, so that a score depends on no other; None without noise.
-
-    A sample stands for a member, which too is one function for all sequences.
-    """
-    if family not in NLL:
-        return None
-    zero = torch.zeros(length, letters)
-    generator = torch.Generator().manual_seed(seed)
-    return sample(zero, zero + 1, samples, family=family, generator=generator)
 
 
 def ensemble_measures(logs: torch.Tensor, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -271,7 +222,7 @@ def student_measures(
     """`MEASURES` (B,) of what a student says of tokens (B, L), and nll (B,), that of the distribution it would sample from, per base.
 
     Dirichlets in closed form: positions are independent, so that both ways to average a hypothesis are one. Logit noise by its samples
-    (`noise`), taken as members; also `NOISE`: entropy at the location, mean scale and the share of scales of 1 or more.
+    (`logit_noise.noise`), taken as members; also `NOISE`: entropy at the location, mean scale and the share of scales of 1 or more.
     """
     own = -said.logs.double().gather(2, tokens.unsqueeze(2)).mean(dim=(1, 2))
     if family == "end":
@@ -290,17 +241,7 @@ def student_measures(
             "heavy_share": heavy(said.spread).mean(dim=1),
         }
         return {name: torch.cat([part[name] for part in sampled]) for name in MEASURES} | more | {"nll": own}
-    alpha = said.alpha
-    found = {name: values.mean(dim=1) for name, values in measures(alpha).items() if name != "log_mean"}
-    data = -expected_log(alpha).gather(2, tokens.unsqueeze(2)).mean(dim=(1, 2))
-    knowledge = (data - own).clamp(min=0)
-    found |= {"total_ep": found["total"], "rmi_ep": found["rmi"], "sequence_data": data}
-    found |= {
-        "sequence_total_pe": own,
-        "sequence_total_ep": own,
-        "sequence_rmi_pe": knowledge,
-        "sequence_rmi_ep": knowledge,
-    }
+    found = {name: values.mean(dim=1) for name, values in hypothesis_measures(said.alpha, tokens).items()}
     return {name: found[name] for name in MEASURES} | {"nll": own}
 
 

@@ -65,20 +65,39 @@ def measures(alpha: torch.Tensor) -> dict[str, torch.Tensor]:
     rmi                 expected KL of the mean from a draw, reverse mutual information: epkl - mutual_information
     """
     alpha = _positive(alpha)
-    alpha_0 = alpha.sum(dim=-1, keepdim=True)
-    mean, log_mean = alpha / alpha_0, alpha.log() - alpha_0.log()
+    alpha_0 = alpha.sum(dim=-1)
+    mean, log_mean = alpha / alpha_0.unsqueeze(-1), alpha.log() - alpha_0.log().unsqueeze(-1)
     total = -(mean * log_mean).sum(dim=-1)
-    data = -(mean * (torch.digamma(alpha + 1) - torch.digamma(alpha_0 + 1))).sum(dim=-1)
-    rmi = (mean * (log_mean - expected_log(alpha))).sum(dim=-1)
+    # sum_k mean_k E ln p_k: of all terms over the vocabulary the dear one, asked once
+    cross = -(mean * torch.digamma(alpha)).sum(dim=-1) + torch.digamma(alpha_0)
+    epkl = (alpha.shape[-1] - 1) / alpha_0
+    # psi(a + 1) = psi(a) + 1 / a turns the expected entropy into cross - epkl
+    data = cross - epkl
     return {
         "total": total,
         "data": data,
         # rounding can leave -1e-17 at a large alpha_0
         "mutual_information": (total - data).clamp(min=0),
-        "epkl": (alpha.shape[-1] - 1) / alpha_0[..., 0],
-        "rmi": rmi.clamp(min=0),
+        "epkl": epkl,
+        "rmi": (cross - total).clamp(min=0),
         "log_mean": log_mean,
     }
+
+
+def hypothesis_measures(alpha: torch.Tensor, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of every position, the measures (...) that `sequence_uncertainty` takes the mean of, for tokens (...) and Dirichlets alpha (..., K).
+
+    Those of `measures`, and of the token that is there. Draws of different positions are independent, so that weighing them by the tokens
+    before changes nothing: expectations of products are products of expectations, and the `ep` measures equal the others.
+    """
+    found = measures(alpha)
+    own = alpha.double().gather(-1, tokens.unsqueeze(-1))[..., 0]
+    total = -found.pop("log_mean").gather(-1, tokens.unsqueeze(-1))[..., 0]
+    data = torch.digamma(alpha.double().sum(dim=-1)) - torch.digamma(own)
+    rmi = (data - total).clamp(min=0)
+    found |= {"total_ep": found["total"], "rmi_ep": found["rmi"]}
+    found |= {"sequence_total_pe": total, "sequence_total_ep": total, "sequence_data": data}
+    return found | {"sequence_rmi_pe": rmi, "sequence_rmi_ep": rmi}
 
 
 def sample_dirichlet(alpha: torch.Tensor, samples: int, generator: torch.Generator) -> torch.Tensor:

@@ -6,6 +6,7 @@ are axis -2, logits axis -1.
 """
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -87,6 +88,18 @@ def sample(
     else:
         raise ValueError(f"family {family!r} is none of {', '.join(NLL)}")
     return location.unsqueeze(-2) + scale.unsqueeze(-2) * noise
+
+
+@lru_cache(maxsize=2)
+def noise(kind: str, positions: int, samples: int, columns: int, seed: int) -> torch.Tensor:
+    """Draws (positions, S, K) of scale 1 around 0; those of a position do not depend on how many positions there are."""
+    zero = torch.zeros(columns)
+    generator = torch.Generator()
+    drawn = [
+        sample(zero, zero + 1, samples, family=kind, generator=generator.manual_seed(seed * 1_000_003 + position))
+        for position in range(positions)
+    ]
+    return torch.stack(drawn)
 
 
 def bounded_scale(raw: torch.Tensor, low: float = LOW, high: float = HIGH) -> torch.Tensor:

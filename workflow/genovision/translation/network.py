@@ -44,7 +44,6 @@ _TIED = (
 )
 _SHARED = "network.model.shared.weight"
 _OWN = "genovision"  # what config.json says beside transformers' keys
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -173,15 +172,6 @@ def build(sizes: Sizes, seed: int, head: str | None = None) -> Translator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Translator(sizes, head)
-
-
-def device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one. InputError for `cuda` where there is none."""
-    if name not in DEVICES:
-        raise InputError(f"device {name!r} is none of {', '.join(DEVICES)}.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: torch finds no GPU here; take --device cpu or auto.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def write_network(

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 
 from genovision.translation.decoding import evaluating
-from genovision.translation.logit_noise import bounded_scale
-from genovision.translation.spreads import noise
-from genovision.translation.students import DIRICHLETS, FULL, Student, noise_of, supported
+from genovision.translation.families import DIRICHLETS, noise_of
+from genovision.translation.logit_noise import bounded_scale, noise
+from genovision.translation.students import FULL, Student, supported
 from genovision.translation.tokenizer import PAD
 from genovision.translation.truncation import place
 

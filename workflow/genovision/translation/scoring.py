@@ -19,11 +19,12 @@ import torch
 from genovision.translation import dirichlet
 from genovision.translation.batches import Corpus, make_corpus, padded, source_batches, token_batches, waste
 from genovision.translation.decoding import Counter, Hypothesis, force_members, translate_corpus
+from genovision.translation.families import noise_of
 from genovision.translation.logit_noise import heavy
 from genovision.translation.network import Translator
 from genovision.translation.predictions import Prediction, predict
 from genovision.translation.sequence_measures import combine, sequence_uncertainty
-from genovision.translation.students import Student, noise_of
+from genovision.translation.students import Student
 from genovision.translation.tokenizer import PAD
 
 Floats = npt.NDArray[np.float64]
@@ -184,20 +185,9 @@ def member_measures(
 
 
 def dirichlet_measures(alpha: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The same measures of Dirichlets alpha (T, V), in closed form.
-
-    Draws of different positions are independent, so that weighing them by the tokens before changes nothing: expectations of products are
-    products of expectations, and the `ep` measures equal the others.
-    """
+    """The same measures of Dirichlets alpha (T, V), in closed form."""
     mask = (target != PAD).to(alpha.device)
-    tokens = target[target != PAD].to(alpha.device).unsqueeze(1)
-    found = dirichlet.measures(alpha)
-    total = -found.pop("log_mean").gather(1, tokens)[:, 0]
-    data = (alpha.sum(dim=1).digamma() - alpha.gather(1, tokens)[:, 0].digamma()).double()
-    rmi = (data - total).clamp(min=0)
-    found |= {"total_ep": found["total"], "rmi_ep": found["rmi"]}
-    found |= {"sequence_total_pe": total, "sequence_total_ep": total, "sequence_data": data}
-    found |= {"sequence_rmi_pe": rmi, "sequence_rmi_ep": rmi}
+    found = dirichlet.hypothesis_measures(alpha, target[target != PAD].to(alpha.device))
     return {name: averaged(values, mask).cpu() for name, values in found.items()}
 
 

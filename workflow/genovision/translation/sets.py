@@ -180,7 +180,7 @@ def _noised_set(rows: pd.DataFrame, name: str, role: str, rate: float, seed: int
 
 def read_sets(path: str | os.PathLike) -> pd.DataFrame:
     """A table of sets, every column text, "" where there is none. InputError for a role that is not known or an id twice in a set."""
-    frame = read_table(path, list(COLUMNS))[list(COLUMNS)].fillna("").astype(str)
+    frame = read_table(path, list(COLUMNS))[list(COLUMNS)].astype(object).fillna("").astype(str)
     strange = sorted(set(frame["role"]) - set(ROLES))
     if strange:
         raise InputError(f"{path} has the role {strange[0]}; it must be one of {', '.join(ROLES)}.")

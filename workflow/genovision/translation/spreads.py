@@ -1,4 +1,4 @@
-"""Draws of noise on logits, and the one number by which a student's scales are multiplied so that its draws disagree as its teachers do.
+"""The one number by which a student's scales are multiplied so that its draws disagree as its teachers do.
 
 Teachers' log-probabilities differ most for tokens that nobody expects, and they differ together; independent draws of scales that fit each
 token alone disagree more than the members. The factor is matched on validation tokens in the domain: no other sentence is asked.
@@ -6,32 +6,19 @@ token alone disagree more than the members. The factor is matched on validation 
 Letters: T target tokens, M members, S samples, K columns of a support, its bucket counted.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 
 from genovision.translation.batches import padded, token_batches
 from genovision.translation.decoding import evaluating
-from genovision.translation.logit_noise import sample
-from genovision.translation.students import Student, noise_of, said
+from genovision.translation.families import noise_of
+from genovision.translation.logit_noise import noise
+from genovision.translation.students import Student, said
 from genovision.translation.teachers import VALID, Cache, read_logs, select
 from genovision.translation.tokenizer import PAD
 
 LOW, HIGH = 0.01, 4.0  # a factor is looked for between
 _HALVINGS = 20
-
-
-@lru_cache(maxsize=2)
-def noise(kind: str, positions: int, samples: int, columns: int, seed: int) -> torch.Tensor:
-    """Draws (positions, S, K) of scale 1 around 0; those of a position do not depend on how many positions there are."""
-    zero = torch.zeros(columns)
-    generator = torch.Generator()
-    drawn = [
-        sample(zero, zero + 1, samples, family=kind, generator=generator.manual_seed(seed * 1_000_003 + position))
-        for position in range(positions)
-    ]
-    return torch.stack(drawn)
 
 
 @torch.inference_mode()

@@ -1,17 +1,7 @@
 """Students of an ensemble of translation networks: one network that says what its members would, and how far they would disagree.
 
-A student begins as a copy of a member, with a second output layer where its family has one:
-
-  end              mean distribution of the members (ensemble distillation)
-  dirichlet        a Dirichlet by the likelihood of the members' distributions (Malinin et al. 2020)
-  proxy_dirichlet  a Dirichlet by the reverse KL to one that stands for the members (Ryabinin et al. 2021)
-  laplace          noise on each logit of the whole vocabulary, by the likelihood of the members' (Fathullah, Xia & Gales 2023)
-  gaussian         the same, Gaussian
-  laplace_top      noise on the k likeliest tokens and on the bucket of all others
-  gaussian_top     the same, Gaussian
-
-Location and mean are the softmax of the first output layer, which so keeps the meaning that it has in a member. A Dirichlet's parameters
-are that softmax times their sum, which is an output of its own.
+A student begins as a copy of a member, with a second output layer where its family (genovision.translation.families) has one. Those of the
+whole vocabulary are as published; the others have noise on the k likeliest tokens and on the bucket of all others.
 
 Letters: T target tokens, M members, V vocabulary, k tokens of a support, K columns (k and the rest bucket, or V).
 """
@@ -28,19 +18,18 @@ import torch
 from genovision.atomic import replacing
 from genovision.errors import InputError
 from genovision.translation.batches import Batches, padded, token_batches
-from genovision.translation.dirichlet import dirichlet_nll, proxy_target, reverse_kl
-from genovision.translation.logit_noise import FITS, HIGH, LOW, NLL, bounded_scale, heavy, raw_scale
+from genovision.translation.families import DIRICHLETS, bounds_of, kl, loss, noise_of, typical_spread
+from genovision.translation.logit_noise import HIGH, LOW, bounded_scale, heavy, raw_scale
 from genovision.translation.members import seeded
 from genovision.translation.network import Translator, read_network, warm_started, write_network
 from genovision.translation.teachers import TRAIN, VALID, Cache, read_logs, select
 from genovision.translation.tokenizer import PAD
 
 FAMILIES = ("end", "dirichlet", "proxy_dirichlet", "laplace", "gaussian", "laplace_top", "gaussian_top")
-DIRICHLETS = ("dirichlet", "proxy_dirichlet")
 FULL = ("laplace", "gaussian")  # they learn from the whole vocabulary
-PRECISIONS = (1.0, 1e6)  # bounds of a Dirichlet's
 CENTRES = ("student", "members")  # of the likelihood of noise
 FACTS = "student.json"
+_TYPICAL = 5000  # training tokens that say where a spread begins
 
 
 class Student(NamedTuple):
@@ -65,12 +54,6 @@ class Said(NamedTuple):
 
     log_probs: torch.Tensor
     spread: torch.Tensor | None
-
-
-def noise_of(family: str) -> str | None:
-    """`laplace`, `gaussian`, or None for a family without noise on logits."""
-    kind = family.removesuffix("_top")
-    return kind if kind in NLL else None
 
 
 def begin(
@@ -99,27 +82,15 @@ def begin(
     if dropout is not None:
         network = _with_dropout(network, dropout)
     support = member.sizes.vocabulary if cache.tokens is None else cache.tokens.shape[1]
-    bounds = bounds or (PRECISIONS if family in DIRICHLETS else (LOW, HIGH))
+    bounds = bounds or bounds_of(family)
     student = Student(network, family, support, cache.temperature, bounds)
     if head:
-        start = typical_spread(family, cache, bounds) if spread is None else spread
+        places = cache.positions(cache.of(TRAIN))
+        some = read_logs(cache.logs[places[:: max(1, len(places) // _TYPICAL)]])
+        start = typical_spread(family, some, bounds) if spread is None else spread
         with torch.no_grad():
             network.second.bias.fill_(float(raw_scale(torch.tensor(start, dtype=torch.float64), *bounds)))
     return student
-
-
-def typical_spread(family: str, cache: Cache, bounds: tuple[float, float], tokens: int = 5000) -> float:
-    """The one scale, or precision, that fits the members at (some of) the training tokens of a cache, inside the bounds."""
-    places = cache.positions(cache.of(TRAIN))
-    logs = read_logs(cache.logs[places[:: max(1, len(places) // tokens)]])
-    low, high = bounds
-    if noise_of(family):
-        found = float(FITS[noise_of(family)](logs)[1].double().mean())
-    else:
-        mean = logs.double().exp().mean(dim=-2)
-        divergence = torch.special.xlogy(mean, mean) - mean * logs.double().mean(dim=-2)
-        found = (logs.shape[-1] - 1) / (2 * max(float(divergence.sum(dim=-1).mean()), 1e-9))
-    return min(max(found, 1.01 * low), high / 1.01)
 
 
 def said(student: Student, states: torch.Tensor, tokens: torch.Tensor | None = None) -> Said:
@@ -140,37 +111,6 @@ def supported(log_probs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Log-probabilities (..., k + 1) on a support (..., k) and of all other tokens, from those of the vocabulary (..., V)."""
     rest = log_probs.scatter(-1, tokens, -torch.inf).logsumexp(dim=-1, keepdim=True)
     return torch.cat([log_probs.gather(-1, tokens), rest], dim=-1)
-
-
-def loss(family: str, found: Said, logs: torch.Tensor, weight: float = 1.0, centre: str = "student") -> torch.Tensor:
-    """What a student is trained by, (T,) in nats, from members' log-probabilities (T, M, K).
-
-    end                mean_m KL(p_m || q)
-    laplace, gaussian  the same of the location, plus `weight` times the negative log-likelihood of the members' log-probabilities
-    dirichlet          the negative log-density of the members' distributions; on a support that of its aggregated Dirichlet
-    proxy_dirichlet    KL from the student's Dirichlet to the members' proxy, 1 added to the parameters of both
-
-    centre: of the likelihood. `student`: its location, as published, so that a scale holds what the student got wrong besides the members'
-    spread; `members`: the location that fits the members best, so that a scale holds their spread alone, and the location is learnt from KL
-    """
-    if family in DIRICHLETS:
-        alpha = found.log_probs.double().exp() * found.spread.double()
-        if family == "dirichlet":
-            return dirichlet_nll(alpha.clamp_min(1e-8), logs)
-        return reverse_kl(alpha + 1, proxy_target(logs))
-    divergence = kl(found.log_probs, logs)
-    kind = noise_of(family)
-    if kind is None:
-        return divergence
-    location = found.log_probs if centre == "student" else FITS[kind](logs)[0]
-    return divergence + weight * NLL[kind](location, found.spread, logs)
-
-
-def kl(log_probs: torch.Tensor, logs: torch.Tensor) -> torch.Tensor:
-    """mean_m KL(p_m || q) of log-probabilities q (T, K) and members' (T, M, K): (T,) in nats."""
-    p = logs.exp()
-    own = torch.special.xlogy(p, p).sum(dim=-1).mean(dim=-1)
-    return own - (p.mean(dim=-2) * log_probs).sum(dim=-1)
 
 
 class Lessons:
@@ -201,7 +141,7 @@ class Lessons:
             states = network.states(network.encode(source), target)
         tokens, logs = _taught(self.cache, self.rows[batch], network.device)
         found = said(self.student._replace(network=network), states[(target != PAD).to(network.device)], tokens)
-        return loss(self.student.family, found, logs, self.weight, self.centre).mean()
+        return loss(self.student.family, *found, logs, self.weight, self.centre).mean()
 
 
 def _taught(cache: Cache, rows: np.ndarray, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor]:
@@ -230,7 +170,7 @@ def held_out(
         found = said(student, states, tokens)
         own = network.outputs(states).logits.double().log_softmax(dim=-1)
         gold = target[target != PAD].to(own.device)
-        sums["loss"] += float(loss(student.family, found, logs, weight, centre).double().sum())
+        sums["loss"] += float(loss(student.family, *found, logs, weight, centre).double().sum())
         sums["kl"] += float(kl(found.log_probs.double(), logs.double()).sum())
         sums["nll"] -= float(own.gather(1, gold[:, None]).sum())
         if found.spread is not None:

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 
 from genovision import devices
-from genovision.alphabet import encode
 from genovision.dna.examples import read_examples
-from genovision.dna.fasta import read_set
+from genovision.dna.fasta import read_named_sets
 from genovision.dna.likelihood import Controls, detection, scored, sequence_table
 from genovision.errors import InputError
 from genovision.tables import write_table
@@ -71,25 +70,6 @@ def _members(folders: list[str], length: int, device):
     return [partial(log_distributions, model) for model in models], tuple(models[0].species)
 
 
-def _read_ood(given: list[str], taken: set[str], length: int) -> dict[str, np.ndarray]:
-    found: dict[str, list[np.ndarray]] = {}
-    for text in given:
-        name, equals, path = text.partition("=")
-        if not (name and equals and path) or name in taken:
-            raise InputError(
-                f"--ood {text}: write NAME=FASTA, with a name other than {', '.join(sorted(taken))}, as in shuffle=shuffle.fa."
-            )
-        sequences = read_set(path)[1]
-        codes = encode(sequences)
-        if codes.shape[1] != length:
-            raise InputError(f"{path} has sequences of {codes.shape[1]} bases, those of --data have {length}.")
-        if codes.max() > 3:
-            row = int((codes > 3).any(axis=1).argmax())
-            raise InputError(f"{path}: sequence {row} has a letter other than A, C, G, T; the models know these only.")
-        found.setdefault(name, []).append(codes)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
 def main(args: argparse.Namespace) -> None:
     if args.replicates < 0 or args.seed < 0 or args.threads < 1:
         raise InputError(
@@ -110,7 +90,7 @@ def main(args: argparse.Namespace) -> None:
     labels = own[of_codes[inside]] if args.labels == "species" else np.full(inside.sum(), anything)
     strange = {name: codes[of_codes == label] for label, name in enumerate(examples.names) if not known[label]}
     strange = {name: rows for name, rows in strange.items() if len(rows)}
-    ood = strange | _read_ood(args.ood, {INSIDE, *strange}, examples.length)
+    ood = strange | read_named_sets(args.ood, {INSIDE, *strange}, examples.length)
     if not ood:
         raise InputError("there is no OOD set: give some with --ood NAME=FASTA.")
     controls = Controls(training[known[of_training]])

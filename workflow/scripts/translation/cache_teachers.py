@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genovision import devices
 from genovision.errors import InputError
 from genovision.tables import write_table
 from genovision.translation.batches import Corpus, read_corpus
-from genovision.translation.network import DEVICES, device, read_members
+from genovision.translation.network import read_members
 from genovision.translation.teachers import (
     TRAIN,
     VALID,
@@ -50,9 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--sentences", type=int, metavar="N", help="training sentences at most, drawn by --seed (default all)"
     )
     p.add_argument("--seed", type=int, default=0, help="of the mixed sources and of the draw (default 0)")
-    p.add_argument(
-        "--device", choices=DEVICES, default="auto", help="auto takes a GPU where there is one (default auto)"
-    )
+    p.add_argument("--device", default="auto", help=devices.HELP)
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     p.add_argument("--out", metavar="NPZ", help="the likeliest tokens")
     p.add_argument("--full", metavar="NPZ", help="the whole vocabulary, which the published students of logits want")
@@ -85,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
     if args.truncation and not args.out:
         raise InputError("--truncation is of the likeliest tokens: name --out too.")
     torch.set_num_threads(args.threads)
-    where = device(args.device)
+    where = devices.choose(args.device)
     tokenizer = read_tokenizer(args.tokenizer)
     members = [member.to(where) for member in read_members(args.members, tokenizer.digest, least=2)]
     train, valid = (read_corpus(args.encoded, name, tokenizer.digest) for name in (args.train, args.valid))

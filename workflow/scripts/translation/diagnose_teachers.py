@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
+from genovision import devices
 from genovision.errors import InputError
 from genovision.resampling import Draws
 from genovision.tables import write_table
 from genovision.translation import diagnosis
 from genovision.translation.batches import Corpus, make_corpus, padded, read_corpus, token_batches
 from genovision.translation.decoding import force_members, translate_corpus
-from genovision.translation.network import DEVICES, Translator, device, read_network
+from genovision.translation.families import noise_of
+from genovision.translation.network import Translator, read_network
 from genovision.translation.predictions import predict
 from genovision.translation.sets import read_sets
-from genovision.translation.students import noise_of, read_student
+from genovision.translation.students import read_student
 from genovision.translation.tokenizer import read_tokenizer
 
 _NUMBERS = 1 << 21  # log-probabilities at a time: 16 MB in double precision, several times over
@@ -55,9 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--replicates", type=int, default=200, metavar="R", help="bootstrap samples; 0 = no intervals (default 200)"
     )
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
-    p.add_argument(
-        "--device", choices=DEVICES, default="auto", help="auto takes a GPU where there is one (default auto)"
-    )
+    p.add_argument("--device", default="auto", help=devices.HELP)
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     p.add_argument("--spread", required=True, metavar="TSV", help="spread and scales by rank of the token")
     p.add_argument(
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     _check(args)
     torch.set_num_threads(args.threads)
-    where, tokenizer = device(args.device), read_tokenizer(args.tokenizer)
+    where, tokenizer = devices.choose(args.device), read_tokenizer(args.tokenizer)
     teachers = {}
     for folders in (args.members, *args.others):
         members, smoothing = _teachers(folders, tokenizer.digest, where)

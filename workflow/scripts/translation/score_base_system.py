@@ -9,24 +9,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from genovision.alphabet import encode
 from genovision.dna import markov
 from genovision.dna.autoregression import log_distributions, read_autoregression
 from genovision.dna.examples import Examples, read_examples
-from genovision.dna.fasta import read_set
+from genovision.dna.fasta import read_named_sets
 from genovision.dna.likelihood import ORDER, Controls
 from genovision.dna.shuffle import dinucleotide_shuffle
 from genovision.errors import InputError
 from genovision.resampling import stream
 from genovision.tables import write_table
-from genovision.translation.base_students import (
-    FAMILIES,
-    ensemble_measures,
-    noise,
-    read_facts,
-    read_student,
-    student_measures,
-)
+from genovision.translation.base_students import FAMILIES, ensemble_measures, read_facts, read_student, student_measures
+from genovision.translation.families import noise_of
+from genovision.translation.logit_noise import noise
 
 SYSTEMS = ("single", "ensemble", *FAMILIES, "control")
 TEST, VALID = "test", "valid"
@@ -107,30 +101,12 @@ def _validation(examples: Examples, species: tuple[str, ...], number: int, seed:
     }
 
 
-def _ood(given: list[str], taken: set[str], length: int) -> dict[str, np.ndarray]:
-    found: dict[str, list[np.ndarray]] = {}
-    for text in given:
-        name, equals, path = text.partition("=")
-        if not (name and equals and path) or name in taken:
-            raise InputError(
-                f"--ood {text}: write NAME=FASTA, with a name other than {', '.join(sorted(taken))}, as in shuffle=shuffle.fa."
-            )
-        codes = encode(read_set(path)[1])
-        if codes.shape[1] != length:
-            raise InputError(f"{path} has sequences of {codes.shape[1]} bases, those of --data have {length}.")
-        if codes.max() > 3:
-            row = int((codes > 3).any(axis=1).argmax())
-            raise InputError(f"{path}: sequence {row} has a letter other than A, C, G, T; the models know these only.")
-        found.setdefault(name, []).append(codes)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
 def _sets(args: argparse.Namespace, examples: Examples, species: tuple[str, ...]) -> dict[str, tuple[str, np.ndarray]]:
     """Set -> role and codes."""
     codes, of = examples.of("test")
     strange = {name: codes[of == label] for label, name in enumerate(examples.names) if name not in species}
     strange = {name: rows for name, rows in strange.items() if len(rows)}
-    ood = strange | _ood(args.ood, {TEST, VALID, *FLOORS, *strange}, examples.length)
+    ood = strange | read_named_sets(args.ood, {TEST, VALID, *FLOORS, *strange}, examples.length)
     if not ood:
         raise InputError("there is no OOD set: give some with --ood NAME=FASTA.")
     found = {TEST: ("test", _known(examples, species, "test")[0])} | {name: ("ood", rows) for name, rows in ood.items()}
@@ -174,7 +150,8 @@ def _system(args: argparse.Namespace):
         raise InputError(f"--system {args.system}: {folder} is a student of the family {family}.")
     network = read_autoregression(f"{folder}/network")[0]
     student = read_student(folder, network)
-    drawn = noise(family, network.length, student.letters, args.samples, args.seed)
+    kind = noise_of(family)
+    drawn = noise(kind, network.length, args.samples, student.letters, args.seed) if kind else None
 
     def of_student(codes: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         return student_measures(family, student(codes, labels), codes, drawn)

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from genovision import devices
 from genovision.errors import InputError
 from genovision.tables import write_table
 from genovision.translation import quality
 from genovision.translation.batches import Corpus, make_corpus, read_corpus
 from genovision.translation.controls import Controls
-from genovision.translation.network import DEVICES, Translator, device, read_members
+from genovision.translation.network import Translator, read_members
 from genovision.translation.scored import CONTROL, SYSTEMS
 from genovision.translation.scoring import Cost, Judge, Scored, of_members, of_student, score_corpus
 from genovision.translation.sets import read_sets
@@ -55,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--budget", type=int, default=2000, metavar="T", help="padded tokens of a batch at most (default 2000)"
     )
-    p.add_argument(
-        "--device", choices=DEVICES, default="auto", help="auto takes a GPU where there is one (default auto)"
-    )
+    p.add_argument("--device", default="auto", help=devices.HELP)
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     p.add_argument("--out", required=True, metavar="TSV", help="set, role, id, hypothesis, a column per measure")
     p.add_argument("--cost", metavar="TSV", help="seconds of the processor, passes through networks, padding")
@@ -127,7 +126,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _system(args: argparse.Namespace, vocabulary: str) -> tuple[list[Translator], Judge]:
     """The networks that translate, and who judges their hypotheses."""
-    where = device(args.device)
+    where = devices.choose(args.device)
     if args.system in MEMBERS:
         folders = args.models[:1] if args.system == "single" else args.models
         members = [one.to(where) for one in read_members(folders, vocabulary)]

@@ -21,10 +21,11 @@ from genovision.translation.base_students import (
     BaseStudent,
     Lessons,
     held_out,
+    member_logs,
     read_cache,
-    typical_spread,
     write_student,
 )
+from genovision.translation.families import bounds_of, typical_spread
 
 _GLANCE = 128  # validation sequences of the curve
 
@@ -82,7 +83,8 @@ def main(args: argparse.Namespace) -> None:
         if isinstance(module, nn.Dropout):
             module.p = args.dropout
     lessons = Lessons(cache.of(TRAIN), batch=args.batch, seed=args.seed, noise_weight=args.noise_weight)
-    start = typical_spread(args.family, lessons.cache.logs[:: max(1, len(lessons.cache.logs) // 500)])
+    some = member_logs(lessons.cache.logs[:: max(1, len(lessons.cache.logs) // 500)])
+    start = typical_spread(args.family, some, bounds_of(args.family))
     # the layer that the readout reads, of either kind of network
     inner = "network" if isinstance(network, RecurrentModel) else "norm"
     student = BaseStudent(

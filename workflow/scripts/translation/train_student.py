@@ -1,22 +1,20 @@
 """Train a student of an ensemble of translation networks; a run that was cut short goes on from its newest whole checkpoint."""
 
-import os
-
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA is deterministic only with it, and reads it at start
-
 import argparse
 import math
 from pathlib import Path
 
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, devices
 from genovision.errors import InputError
-from genovision.training import Recipe, train, write_curve
+from genovision.training import train, write_curve
+from genovision.translation import training_options
+from genovision.translation.families import noise_of
 from genovision.translation.logit_noise import HIGH, LOW
-from genovision.translation.network import DEVICES, device, read_network
+from genovision.translation.network import read_network
 from genovision.translation.spreads import matched_spread
-from genovision.translation.students import CENTRES, FAMILIES, FULL, Lessons, begin, held_out, noise_of, write_student
+from genovision.translation.students import CENTRES, FAMILIES, FULL, Lessons, begin, held_out, write_student
 from genovision.translation.teachers import read_cache
 from genovision.translation.tokenizer import read_tokenizer
 
@@ -57,20 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "validation sentences (default matched for a student of a support, 1 for one of the whole vocabulary, as published)",
     )
     p.add_argument("--dropout", type=float, metavar="P", help="in training (default that of the member)")
-    p.add_argument("--steps", required=True, type=int, metavar="N", help="of training")
-    p.add_argument("--budget", type=int, default=400, metavar="T", help="target tokens per step (default 400)")
-    p.add_argument("--learning-rate", type=float, default=5e-4, metavar="X", help="the highest one (default 5e-4)")
-    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
-    p.add_argument(
-        "--average", type=float, default=0.99, metavar="X", help="decay of the weights' moving average (default 0.99)"
-    )
-    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
-    p.add_argument("--points", type=int, default=8, metavar="N", help="rows of the curve (default 8)")
-    p.add_argument(
-        "--device", choices=DEVICES, default="auto", help="auto takes a GPU where there is one (default auto)"
-    )
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--seed", type=int, default=0, help="of order and dropout (default 0)")
+    training_options.add(p, learning_rate=5e-4, seed="order and dropout")
     p.add_argument(
         "--out",
         required=True,
@@ -95,17 +80,12 @@ def _spread(args: argparse.Namespace) -> str | float:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("threads", "save_every", "points"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     if not LOW < args.scale_limit < math.inf:
         raise InputError(f"--scale-limit {args.scale_limit} must be above {LOW}.")
     spread = _spread(args)
-    recipe = Recipe(
-        args.steps, args.budget, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed
-    )
+    recipe = training_options.recipe(args)
     torch.set_num_threads(args.threads)
-    where = device(args.device)
+    where = devices.choose(args.device)
     tokenizer = read_tokenizer(args.tokenizer)
     member, _ = read_network(args.start, tokenizer.digest)
     cache = read_cache(args.teachers, tokenizer.digest)
@@ -136,8 +116,7 @@ def main(args: argparse.Namespace) -> None:
         points=args.points,
     )
     last = trained.curve[-1]
-    if not math.isfinite(last.loss) or not math.isfinite(last.measured):
-        raise InputError(f"training diverged at step {last.step}; lower --learning-rate {args.learning_rate}.")
+    training_options.refuse_divergence(trained, args.learning_rate)
     write_curve(trained.curve, folder / "curve.tsv", "validation_kl")
     student = student._replace(network=trained.network)
     if noise_of(args.family):
