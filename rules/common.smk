@@ -375,6 +375,11 @@ def translators(ensemble, system):
     return [f"{BITEXT}/members/{ensemble}/{member}" for member in range(number)]
 
 
+def translation_seed(ensemble):
+    """Where the seeds of an ensemble's members and students begin; those of a further ensemble of the diagnosis are the first one's."""
+    return config["seed"] + 1000 * (int(ensemble) if ensemble.isdigit() else 0)
+
+
 def teachers_of(ensemble, student):
     """What a student learns from: the likeliest tokens, or the whole vocabulary."""
     return f"{BITEXT}/teachers/{ensemble}/{'full' if student in FULL else 'top'}.npz"
@@ -387,13 +392,8 @@ def begins_as(ensemble, student):
     return translators(ensemble, "single")[0]
 
 
-def translation_seed(ensemble):
-    """Where the seeds of an ensemble's members and students begin; those of a further ensemble of the diagnosis are the first one's."""
-    return config["seed"] + 1000 * (int(ensemble) if ensemble.isdigit() else 0)
-
-
 def base_models(ensemble, system):
-    """The same for a system of promoters; the control scores still ask which species the models know."""
+    """Folders of the networks of a system of promoters; the control scores too ask one which species it knows."""
     if system in BASE_STUDENTS:
         return [f"{BASES}/students/{ensemble}/{system}"]
     return BASE_TEACHERS if system == "ensemble" else BASE_TEACHERS[:1]

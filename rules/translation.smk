@@ -26,6 +26,7 @@ TOKENIZER = f"{BITEXT}/tokenizer/{'sentencepiece.model' if str(EDD['tokenizer'][
 
 
 EVIDENCE["edd"] = [f"{BITEXT}/evidence.tsv"]
+WARNINGS["edd"] = [f"{BITEXT}/warnings.tsv"]
 
 for title, path, caption in [
     ("AUROC by system, measure and set", "summary.tsv", "translation_summary"),
@@ -217,7 +218,7 @@ rule train_member:
             EDD["member"]
             | ({"label_smoothing": SMOOTHED[wildcards.ensemble]} if wildcards.ensemble in SMOOTHED else {})
         ),
-        device="cuda" if EDD["gpu"] else "cpu",
+        device=device(EDD["gpu"]),
         threads=lookup(dpath="translation/threads", within=config),
         seed=lambda wildcards: translation_seed(wildcards.ensemble) + int(wildcards.member),
     message:
@@ -257,7 +258,7 @@ rule cache_teachers:
         members=lambda wildcards: option("members", translators(wildcards.ensemble, "ensemble")),
         teaching=options(EDD["teachers"]),
         full=lambda wildcards: option("full", [f"{BITEXT}/teachers/{wildcards.ensemble}/full.npz"] if FULL else []),
-        device="cuda" if EDD["gpu"] else "cpu",
+        device=device(EDD["gpu"]),
         threads=lookup(dpath="translation/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
@@ -295,7 +296,7 @@ rule train_student:
         code=code("translation/train_student"),
         start=lambda wildcards: begins_as(wildcards.ensemble, wildcards.student),
         recipe=lambda wildcards: options(EDD["student"] | STUDENTS[wildcards.student]),
-        device="cuda" if EDD["gpu"] else "cpu",
+        device=device(EDD["gpu"]),
         threads=lookup(dpath="translation/threads", within=config),
         seed=lambda wildcards: translation_seed(wildcards.ensemble),
     message:
@@ -437,7 +438,7 @@ rule score_system:
         models=lambda wildcards: option("models", translators(wildcards.ensemble, wildcards.system)),
         decoding=options(EDD["decoding"]),
         samples=lookup(dpath="translation/samples", within=config),
-        device="cuda" if EDD["gpu"] else "cpu",
+        device=device(EDD["gpu"]),
         threads=lookup(dpath="translation/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
@@ -481,7 +482,7 @@ rule diagnose_teachers:
         others=repeated("others", [translators(ensemble, "ensemble") for ensemble in SMOOTHED]),
         students=repeated("students", [(name, f"{BITEXT}/students/0/{name}") for name in NOISY]),
         experiment=options({key: EDD["diagnosis"][key] for key in ("sentences", "k", "temperatures", "replicates")}),
-        device="cuda" if EDD["gpu"] else "cpu",
+        device=device(EDD["gpu"]),
         threads=lookup(dpath="translation/threads", within=config),
         seed=lookup(dpath="seed", within=config),
     message:
@@ -511,6 +512,7 @@ rule evaluate_edd:
                 "cost",
                 "choice",
                 "evidence",
+                "warnings",
             )
         },
     log:
@@ -538,7 +540,7 @@ rule evaluate_edd:
         "python {params.repo:q}/workflow translation/evaluate_edd {params.scored} {params.costs} {params.sets} {params.controls}"
         " --replicates {params.replicates} --seed {params.seed} --detection {output.detection:q} --summary {output.summary:q}"
         " --errors {output.errors:q} --quality {output.quality:q} --agreement {output.agreement:q} --points {output.points:q}"
-        " --cost {output.cost:q} --choice {output.choice:q} --evidence {output.evidence:q} > {log:q} 2>&1"
+        " --cost {output.cost:q} --choice {output.choice:q} --evidence {output.evidence:q} --told {output.warnings:q} > {log:q} 2>&1"
 
 
 rule plot_edd:

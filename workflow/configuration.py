@@ -35,11 +35,13 @@ def check_sources(config: dict, known: set[tuple[str, str]], table: str) -> None
             if entry and (entry["source"], entry["file"]) not in known:
                 where = f"config key genomes.{species}.{kind}"
                 stop_if(f"{where}: {table} has no file {entry['file']} of a source {entry['source']}; add its row.")
-    for kind in ("encoder", "openmoji"):
-        entry = config["text_to_image"][kind]
-        if (entry["source"], entry["file"]) not in known:
-            where = f"config key text_to_image.{kind}"
-            stop_if(f"{where}: {table} has no file {entry['file']} of a source {entry['source']}; add its row.")
+    elsewhere = [(f"text_to_image.{kind}", config["text_to_image"][kind]) for kind in ("encoder", "openmoji")]
+    elsewhere += [(f"translation.packages.{name}", entry) for name, entry in config["translation"]["packages"].items()]
+    for where, entry in elsewhere:
+        if entry and (entry["source"], entry["file"]) not in known:
+            stop_if(
+                f"config key {where}: {table} has no file {entry['file']} of a source {entry['source']}; add its row."
+            )
 
 
 def stop_if(sentence: str | None) -> None:
@@ -128,6 +130,10 @@ def _contradiction(config: dict) -> str | None:
     sentence = _ungenerated(config["dna"], promoters["species"], list(known)) if asked else None
     if sentence:
         return sentence
+    if "edd" in config["systems"]:
+        sentence = _untaught(config["translation"], config["dna"])
+        if sentence:
+            return sentence
     return _contradiction_of_images(config["text_to_image"], "punc" in config["systems"])
 
 
@@ -179,6 +185,26 @@ def _ungenerated(dna: dict, species: list[str], genomes: list[str]) -> str | Non
         if "discdiff" not in generators
         else None
     )
+
+
+def _untaught(told: dict, dna: dict) -> str | None:
+    """What the sequence ensembles and their students lack."""
+    folds = {entry["fold"] for entry in told["corpora"].values()}
+    if "bitext" in told["tasks"]:
+        if not told["packages"]["home_assistant"] and not {"train", "valid", "test"} <= folds:
+            return (
+                "config key translation.packages.home_assistant: without it translation.corpora needs files of the folds "
+                "train, valid and test."
+            )
+        if told["decoding"]["hypotheses"] > told["decoding"]["beam"]:
+            return f"config key translation.decoding.hypotheses: a beam of {told['decoding']['beam']} has no more hypotheses than its width."
+    if "dna" in told["tasks"]:
+        if len(dna["ensemble"]) < 2:
+            return "config key dna.ensemble: the task dna of translation needs two autoregressive generators or more; name them, or leave dna out of translation.tasks."
+        for name in dna["ensemble"]:
+            if (dna["generators"].get(name) or {}).get("kind") not in ("recurrent", "transformer"):
+                return f"config key dna.ensemble: {name} is no autoregressive generator; the task dna of translation needs it."
+    return None
 
 
 def _contradiction_of_images(told: dict, asked: bool) -> str | None:

@@ -27,7 +27,7 @@ def merged(**changes):
 def test_the_shipped_configuration_is_complete_and_passes():
     config = copy.deepcopy(CONFIG)
     check_config(config, SCHEMA)
-    for section in ("sources", "promoters", "dna", "classifiers", "uncertainty", "text_to_image"):
+    for section in ("sources", "promoters", "dna", "classifiers", "uncertainty", "translation", "text_to_image"):
         assert set(config[section]) == set(CONFIG[section]), (
             "a default of the schema filled in a key that config.yaml lacks"
         )
@@ -88,6 +88,16 @@ def test_defaults_fill_a_short_configuration():
         ),
         ({"systems": ["epd"]}, "config key systems[0]: 'epd' is not one of"),
         ({"text_to_image__worlds": ["moon"]}, "config key text_to_image.worlds[0]: 'moon' is not one of"),
+        (
+            {"translation__decoding": {"beam": 1, "hypotheses": 2}},
+            "config key translation.decoding.hypotheses: a beam of 1",
+        ),
+        (
+            {"translation__packages": {"home_assistant": None}},
+            "config key translation.packages.home_assistant: without it translation.corpora needs",
+        ),
+        ({"translation__target": "de; rm"}, "config key translation.target: 'de; rm' is not allowed"),
+        ({"translation__members": 1}, "config key translation.members: 1 is less than the minimum of 2"),
         ({"text_to_image__worlds": []}, "config key text_to_image.worlds: the system punc needs a world"),
         (
             {"text_to_image__hub__generators": {"sd15": {"model": "x"}}},

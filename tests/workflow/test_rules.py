@@ -27,6 +27,8 @@ TARGETS = {
     "latent_grid",
     "deis_sn",
     "samplers",
+    "edd",
+    "translation",
     "punc",
     "text_to_image",
 }
