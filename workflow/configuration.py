@@ -197,10 +197,13 @@ def _untaught(told: dict, dna: dict) -> str | None:
                 "train, valid and test."
             )
         if told["decoding"]["hypotheses"] > told["decoding"]["beam"]:
-            return f"config key translation.decoding.hypotheses: a beam of {told['decoding']['beam']} has no more hypotheses than its width."
+            return f"config key translation.decoding.hypotheses: a beam of {told['decoding']['beam']} has no more than that."
     if "dna" in told["tasks"]:
         if len(dna["ensemble"]) < 2:
-            return "config key dna.ensemble: the task dna of translation needs two autoregressive generators or more; name them, or leave dna out of translation.tasks."
+            return (
+                "config key dna.ensemble: the task dna of translation needs two autoregressive generators or more; "
+                "name them, or leave dna out of translation.tasks."
+            )
         for name in dna["ensemble"]:
             if (dna["generators"].get(name) or {}).get("kind") not in ("recurrent", "transformer"):
                 return f"config key dna.ensemble: {name} is no autoregressive generator; the task dna of translation needs it."

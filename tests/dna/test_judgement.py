@@ -334,19 +334,3 @@ def test_the_command(command, tmp_path):
     write_table(pd.DataFrame({"a": [1]}), tmp_path / "no.tsv")
     code, err = command("dna/judge_set", *given, "--set", tmp_path / "no.tsv")
     assert (code, "no" in err.splitlines()[-1]) == (2, True)
-
-
-def test_the_logistic_regression_is_scikit_learns():
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    rng = np.random.default_rng(3)
-    one, real = (rng.choice(4, (60, 80), p=p).astype(np.uint8) for p in ((0.3, 0.2, 0.2, 0.3), (0.25,) * 4))
-    part = np.arange(60) % 3
-    found = logistic_scores(one, real, part)
-    sides = [composition.kmers(codes, 6) for codes in (one, real)]
-    counts = [np.log1p(np.stack([np.bincount(row, minlength=4**6) for row in side])) for side in sides]
-    for index in range(3):
-        kept = part != index
-        model = linear_model.LogisticRegression(C=0.01, tol=1e-8, max_iter=5000)
-        model.fit(np.vstack([side[kept] for side in counts]), np.repeat([0, 1], kept.sum()))
-        for score, side in zip(found, counts, strict=True):
-            np.testing.assert_allclose(score[~kept], model.decision_function(side[~kept]), atol=1e-3)

@@ -156,6 +156,7 @@ def _be_deterministic(network: nn.Module, loss, step: int, tell: Callable[[str],
     """Ask torch for deterministic algorithms. On a GPU a step is rehearsed on a copy, and where it needs one that does not exist, torch is
     asked to warn and go on."""
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a twentieth of the time, and all memory is written to
     if device_of(network).type == "cpu":
         return
     try:

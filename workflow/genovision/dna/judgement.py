@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
-from scipy.optimize import fmin_l_bfgs_b
-from scipy.special import expit
 
 from genovision.dna import composition
 from genovision.dna.features import Features, by_species, parts_of
@@ -31,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 CHANCE = "chance"  # the set, and the side of the evidence, that guesses
 BINS = 20  # of the oracle's predictions
 _KMER = 6
-_REGULARISATION = 0.01  # C of the logistic regression: a sequence has at most L of the 4096 words
+_REGULARISATION = 0.01  # scikit-learn's C: a sequence has at most L of the 4096 words
 
 _BOTH = "both sets resampled by sequence, shifted to the estimate"
 _CROSS = "0.5 = cannot be told apart; cross-fitted in three parts, mean over parts, scores held fixed"
@@ -112,28 +110,19 @@ def logistic_scores(
 ) -> tuple[Floats, Floats]:
     """Out-of-fold scores of codes (N, L) and (N, L), higher = real: logistic regression on log(1 + count) of 6-mers, for each part fitted
     on the others."""
+    from sklearn.linear_model import (
+        LogisticRegression,  # here: importing it takes longer than most of what this module does
+    )
+
     sides = [_words(codes) for codes in (one, real)]
     scores = [np.empty(len(codes)) for codes in (one, real)]
     for index in np.unique(part):
         kept = part != index
-        weights = _logistic(sparse.vstack([side[kept] for side in sides]).tocsr(), np.repeat([-1.0, 1.0], kept.sum()))
+        model = LogisticRegression(C=_REGULARISATION, tol=1e-3, max_iter=500)
+        model.fit(sparse.vstack([side[kept] for side in sides]), np.repeat([0, 1], kept.sum()))
         for score, side in zip(scores, sides, strict=True):
-            score[~kept] = side[~kept] @ weights[:-1] + weights[-1]
+            score[~kept] = model.decision_function(side[~kept])
     return scores[0], scores[1]
-
-
-def _logistic(features: sparse.csr_matrix, signs: Floats) -> Floats:
-    """Weights (K + 1,), the intercept last, of features (N, K) whose rows are of signs (N,) 1 or -1: the least
-    sum of log(1 + exp(-sign x score)) + |weights without the intercept|^2 / (2 C)."""
-    turned, penalty = features.T.tocsr(), np.append(np.full(features.shape[1], 1 / _REGULARISATION), 0.0)
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        margins = signs * (features @ weights[:-1] + weights[-1])
-        slopes = -signs * expit(-margins)
-        gradient = np.append(turned @ slopes, slopes.sum()) + penalty * weights
-        return float(np.logaddexp(0, -margins).sum() + penalty @ weights**2 / 2), gradient
-
-    return fmin_l_bfgs_b(loss, np.zeros(features.shape[1] + 1), pgtol=1e-3, maxiter=500)[0]
 
 
 def _words(codes: npt.NDArray[np.uint8]) -> sparse.csr_matrix:

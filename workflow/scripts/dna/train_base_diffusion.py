@@ -89,7 +89,6 @@ def _checked(args: argparse.Namespace) -> Recipe:
 def main(args: argparse.Namespace) -> None:
     recipe = _checked(args)
     torch.set_num_threads(args.threads)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a twentieth of the time, and all memory is written to
     device = devices.choose(args.device)
     data, folder = read_examples(args.data), Path(args.out)
     codes, labels = data.of("train")

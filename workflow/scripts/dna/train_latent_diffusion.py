@@ -80,7 +80,6 @@ def main(args: argparse.Namespace) -> None:
         )
     recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed)
     torch.set_num_threads(args.threads)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a twentieth of the time, and all memory is written to
     device = devices.choose(args.device)
     sequences = read_examples(args.data)
     codes, labels = sequences.of("train")
