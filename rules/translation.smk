@@ -360,7 +360,7 @@ rule train_base_student:
     params:
         repo=REPO,
         code=code("translation/train_base_student"),
-        start=BASE_TEACHERS[0],
+        start=lambda wildcards, input: os.path.dirname(input.start[0]),
         recipe=lambda wildcards: options(BASE_STUDENTS[wildcards.student]),
         threads=lookup(dpath="translation/threads", within=config),
         seed=lambda wildcards: translation_seed(wildcards.ensemble),
