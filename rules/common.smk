@@ -416,7 +416,7 @@ def scored_tables():
         if task in EDD["tasks"]:
             rows += [
                 (task, ensemble, system, f"{place}/scored/{ensemble}/{system}.tsv")
-                for ensemble in ENSEMBLES
+                for ensemble in (ENSEMBLES if task == "bitext" else [0])  # dna.ensemble is one
                 for system in ("single", "ensemble", *students)
             ]
     return rows

@@ -59,6 +59,8 @@ def test_the_interval_is_the_percentile_interval_of_the_differences():
         ("greater", 0.5, 0.1, 0.2, "contradicted"),
         ("greater", -0.1, -0.05, 0.2, "supported"),
         ("less", 0.0, 0.1, 0.2, "supported"),
+        ("less", 0.0, 0.0, 0.0, "inconclusive"),
+        ("greater", 0.0, 0.0, 0.2, "inconclusive"),
         ("near", 0.1, -0.05, 0.05, "supported"),
         ("near", 0.1, -0.05, 0.15, "inconclusive"),
         ("near", 0.1, 0.11, 0.15, "contradicted"),

@@ -43,6 +43,7 @@ def test_every_system_is_measured_on_every_set_of_both_tasks_beside_the_controls
         for _, part in rows.groupby("system"):
             assert sets | {"ood_mean"} == set(part["set"])
         assert rows["value"].between(0, 1).all()
+        assert set(rows["seeds"]) == ({1, 2} if task == "bitext" else {1})  # controls have one; the ensemble of promoters is one
 
 
 def test_sets_of_validation_are_in_no_result(finished):
@@ -72,7 +73,7 @@ def test_a_finished_run_has_nothing_to_do_and_a_measure_concerns_no_training(fin
     with open(folder / "workflow/genovision/translation/quality.py", "a") as handle:
         handle.write("\nREVISION = 2\n")
     jobs = set(planned(folder, *EDD))
-    assert "evaluate_edd" in jobs
+    assert "evaluate_edd" in jobs and "score_base_system" not in jobs
     assert not {"train_member", "cache_teachers", "train_student", "train_base_student"} & jobs
 
 
@@ -86,7 +87,7 @@ def test_a_change_of_one_student_trains_that_student_alone(finished, tmp_path):
     assert not {"train_member", "cache_teachers", "train_base_student", "score_base_system"} & set(jobs)
 
 
-def test_an_interrupted_member_ends_with_the_same_weights(finished, tmp_path):
+def test_a_deleted_member_is_trained_again_to_the_same_bytes(finished, tmp_path):
     folder = tmp_path / "clone"
     shutil.copytree(finished, folder, symlinks=True, copy_function=shutil.copy2)
     weights = folder / RESULTS / "members/0/0/model.safetensors"

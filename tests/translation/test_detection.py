@@ -105,11 +105,13 @@ def test_choices_see_validation_sets_alone():
     assert table.loc[("system", "laplace"), "validation"] == pytest.approx(np.mean(plain))
 
 
-def test_without_a_valid_set_choices_are_held_against_the_test_set():
+def test_no_choice_is_held_against_the_test_set():
     given = {key: table[table["set"] != "valid"] for key, table in tables().items()}
-    one = read_task("bitext", given, world.ROLES)
-    assert one.inside == "test" and "valid" not in one.roles
-    assert set(detection.choice_table([detection.Detection(one, Draws(0, 0))])["inside"]) == {"test"}
+    with pytest.raises(InputError, match="the set valid is missing; score its sentences too"):
+        read_task("bitext", given, world.ROLES)
+    with pytest.raises(InputError, match="one set of role valid is needed, 0 are there"):
+        read_task("bitext", given, {key: role for key, role in world.ROLES.items() if role != "valid"})
+    assert task().inside == "valid"
 
 
 CLAIMS = [
@@ -194,7 +196,7 @@ BAD = {
     "a sentence twice": (lambda t: changed(t, id=t["id"].replace("test-3", "test-4")), "test-4 of test is there twice"),
     "no measure": (lambda t: t.drop(columns="mutual_information"), "mutual_information"),
     "no set": (lambda t: without(t, "french"), "the set french is missing"),
-    "no valid set": (lambda t: without(t, "valid"), "the set valid is in only one of"),
+    "no valid set": (lambda t: without(t, "valid"), "the set valid is missing"),
     "a set without role": (lambda t: changed(t, set=t["set"].replace("french", "latin")), "role the set latin has"),
     "no number": (
         lambda t: changed(t, total=t["total"].where(t["id"] != "django-2")),

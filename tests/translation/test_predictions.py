@@ -10,7 +10,7 @@ from genovision.translation.batches import padded  # noqa: E402
 from genovision.translation.dirichlet import sample_dirichlet  # noqa: E402
 from genovision.translation.families import DIRICHLETS, noise_of  # noqa: E402
 from genovision.translation.logit_noise import noise  # noqa: E402
-from genovision.translation.predictions import Prediction, predict  # noqa: E402
+from genovision.translation.predictions import Prediction, predict, support_of  # noqa: E402
 from genovision.translation.sequence_measures import token_measures  # noqa: E402
 from genovision.translation.students import FAMILIES, FULL, Student, write_student  # noqa: E402
 from genovision.translation.tokenizer import PAD  # noqa: E402
@@ -109,6 +109,7 @@ def test_samples_are_a_matter_of_seed_position_and_place(pairs):
 
 def test_a_dirichlet_is_its_mean_and_its_precision(pairs):
     one, (source, target) = student("dirichlet"), pairs
+    one = one._replace(support=SIZE)
     found = predict(one, source, target)
     assert found.log_probs is None and found.alpha.dtype == torch.float64
     precision = found.alpha.sum(dim=1)
@@ -143,3 +144,25 @@ def test_networks_in_training_are_refused(pairs, tmp_path):
     with pytest.raises(ValueError, match="training mode"):
         predict(one, *pairs)
     write_student(tmp_path, one, DIGEST, {})
+
+
+@pytest.mark.parametrize("family", ["dirichlet", "proxy_dirichlet"])
+def test_a_dirichlet_taught_on_a_support_is_aggregated_to_it(pairs, family):
+    # a Dirichlet's marginal over groups of components is the Dirichlet of their sums
+    few, every = (student(family, support=support) for support in (6, SIZE))
+    found, whole = (predict(one, *pairs, support=SIZE) for one in (few, every))
+    assert found.alpha.shape[1] == 7 and whole.alpha.shape[1] == SIZE
+    np.testing.assert_allclose(found.alpha.sum(dim=1), whole.alpha.sum(dim=1), rtol=1e-6)
+    gold = whole.own
+    rows = np.arange(len(gold))
+    np.testing.assert_allclose(found.alpha[rows, found.own], whole.alpha[rows, gold], rtol=1e-4)
+    for alpha, parts in zip(found.alpha, whole.alpha, strict=True):
+        # the support are the likeliest tokens, or all but one of them and the token that is there
+        assert set(np.round(alpha[:-1].numpy(), 4)) <= set(np.round(parts.numpy(), 4))
+
+
+def test_no_student_is_asked_about_more_than_it_was_taught(pairs):
+    top, full = student("laplace_top"), student("laplace")
+    assert [support_of(top, asked) for asked in (None, 5, SIZE)] == [6, 5, 6]
+    assert [support_of(full, asked) for asked in (None, 5, 10 * SIZE)] == [SIZE, 5, SIZE]  # less than 64
+    assert predict(top, *pairs).log_probs.shape[2] == 7

@@ -95,7 +95,7 @@ def margins(claim: Claim, evidence: pd.DataFrame, dropped: Collection[str] = ())
 def verdict(claim: Claim, low: float, high: float) -> str:
     """`supported`, `contradicted` or `inconclusive`: where the whole interval lies.
 
-    greater, less: supported from `minimum_effect` on, contradicted below it.
+    greater, less: supported above `minimum_effect`, contradicted below it.
     near: supported within +-`minimum_effect`, contradicted outside.
     """
     if not np.isfinite([low, high]).all():
@@ -104,7 +104,7 @@ def verdict(claim: Claim, low: float, high: float) -> str:
     if claim.direction == "near":
         inside, outside = -effect <= low and high <= effect, low > effect or high < -effect
     else:
-        inside, outside = low >= effect, high < effect
+        inside, outside = low > effect, high < effect  # a set compared with itself, 0 [0, 0], is no support
     return "supported" if inside else "contradicted" if outside else "inconclusive"
 
 

@@ -3,7 +3,8 @@
 A student of logits is sampled: S draws of the logits, each to it what a member is to an ensemble, on the k likeliest tokens of a position,
 the token of the translation always among them, and a bucket for all others. The published procedure draws the whole vocabulary. The noise
 at a position is the same for every sentence and every batch, a function of seed, position and place in the support: two sentences are
-compared under the same draws, and a score depends on no other sentence. A Dirichlet needs no draws.
+compared under the same draws, and a score depends on no other sentence. A Dirichlet needs no draws; one that was taught on a support is
+aggregated to it, because nothing taught it how the mass of the bucket scatters.
 
 Letters: B sentences, L target positions, T target tokens of all of them, S samples, k tokens of a support, V vocabulary.
 """
@@ -29,7 +30,7 @@ class Prediction(NamedTuple):
     own:       (T,) column of the token that is there in `log_probs`
     log_probs: (T, S, K) samples, or (T, 1, V) for a student without spread; None for a Dirichlet. Not normalised where K is a support, so
                that a measure must do it (`sequence_uncertainty` does)
-    alpha:     (T, V) of a Dirichlet, else None
+    alpha:     (T, K) of a Dirichlet, else None
     scale:     (T, K) of the noise as it was drawn, else None
     """
 
@@ -53,8 +54,8 @@ def predict(
 ) -> Prediction:
     """What a student says of the tokens of targets (B, L), `PAD` behind each.
 
-    samples: of a student of logits;  support: k, default the student's own of training, at most 64 for one of the whole vocabulary; V is
-    the published procedure;  spread: by which scales are multiplied (1 is the student's word)
+    samples: of a student of logits;  support: k, default that of `support_of`; V is the published procedure, and shows scales that a
+    student of a support was never taught;  spread: by which scales are multiplied (1 is the student's word)
     The network must be in evaluation mode (ValueError).
     """
     network = student.network
@@ -63,19 +64,19 @@ def predict(
     gold = target.to(network.device)[mask]
     logits, second = network.outputs(network.states(network.encode(source), target)[mask])
     log_probs = (logits / student.temperature).log_softmax(dim=-1)
-    if student.family in DIRICHLETS:
-        precision = bounded_scale(second.double(), *student.bounds)
-        return Prediction(log_probs, gold, None, log_probs.double().exp() * precision, None)
     kind, size = noise_of(student.family), network.sizes.vocabulary
-    if kind is None:
+    if kind is None and student.family not in DIRICHLETS:
         return Prediction(log_probs, gold, log_probs[:, None], None, None)
-    support = min(student.support, LARGEST) if support is None else support
-    if support >= size:
-        location, own, raw = log_probs, gold, second[:, :-1]
-    else:
+    if support is None or kind is None:
+        support = support_of(student, support)
+    location, own, tokens = log_probs, gold, None
+    if support < size:
         tokens = _likeliest(log_probs, support, gold)
         location, own = supported(log_probs, tokens), place(tokens, gold)
-        raw = torch.cat([second.gather(-1, tokens), second[:, -1:]], dim=-1)
+    if kind is None:
+        precision = bounded_scale(second.double(), *student.bounds)
+        return Prediction(log_probs, own, None, location.double().exp() * precision, None)
+    raw = second[:, :-1] if tokens is None else torch.cat([second.gather(-1, tokens), second[:, -1:]], dim=-1)
     scale = bounded_scale(raw, *student.bounds)
     if support < size and student.family in FULL:
         scale[:, -1] = 0  # it was taught no scale of the bucket: a sum over so many tokens hardly moves
@@ -84,6 +85,14 @@ def predict(
     scale = scale * (student.spread if spread is None else spread)
     sampled = location[:, None] + scale[:, None] * drawn[positions]
     return Prediction(log_probs, own, sampled, None, scale)
+
+
+def support_of(student: Student, asked: int | None) -> int:
+    """Tokens of a position that a student is asked about: no more than it was taught on; at most `LARGEST` of a whole vocabulary, unless
+    more are asked for."""
+    if asked is None:
+        return min(student.support, LARGEST) if student.family in FULL else student.support
+    return min(student.support, asked)
 
 
 def _likeliest(log_probs: torch.Tensor, k: int, gold: torch.Tensor) -> torch.Tensor:

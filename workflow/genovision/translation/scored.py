@@ -66,8 +66,8 @@ class Task(NamedTuple):
 
     @property
     def inside(self) -> str:
-        """The set that choices hold their OOD sets against: the one of role valid, or the test set where there is none."""
-        return next(iter(self.of_role(VALID)), self.test)
+        """The set of role valid: choices hold their OOD sets against it, never against the test set."""
+        return self.of_role(VALID)[0]
 
     @property
     def systems(self) -> list[str]:
@@ -127,10 +127,11 @@ def _place(system: str) -> int:
 def _roles(name: str, roles: Mapping[str, str]) -> dict[str, str]:
     found = {key: role for key, role in roles.items() if role in _ROLES}
     counts = {role: sum(own == role for own in found.values()) for role in _ROLES}
-    if counts[TEST] != 1 or counts[VALID] > 1:
-        raise InputError(
-            f"{name}: one set of role test and at most one of role valid are needed, among {', '.join(roles)}."
-        )
+    for role in (TEST, VALID):
+        if counts[role] != 1:
+            raise InputError(
+                f"{name}: one set of role {role} is needed, {counts[role]} are there, among {', '.join(roles)}."
+            )
     for role in (OOD, VALID_OOD):
         if not counts[role]:
             raise InputError(f"{name}: there is no set of role {role} among {', '.join(roles)}.")
@@ -151,7 +152,7 @@ def _by_set(table: pd.DataFrame, roles: Mapping[str, str], label: str) -> dict[s
         if part.index.has_duplicates:
             raise InputError(f"{label}: sentence {part.index[part.index.duplicated()][0]} of {key} is there twice.")
         found[key] = part
-    absent = [key for key, role in roles.items() if key not in found and role != VALID]
+    absent = [key for key, role in roles.items() if key not in found]
     if absent:
         raise InputError(f"{label}: the set {absent[0]} is missing; score its sentences too.")
     return found

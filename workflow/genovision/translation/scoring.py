@@ -22,7 +22,7 @@ from genovision.translation.decoding import Counter, Hypothesis, force_members, 
 from genovision.translation.families import noise_of
 from genovision.translation.logit_noise import heavy
 from genovision.translation.network import Translator
-from genovision.translation.predictions import Prediction, predict
+from genovision.translation.predictions import Prediction, predict, support_of
 from genovision.translation.sequence_measures import combine, sequence_uncertainty
 from genovision.translation.students import Student
 from genovision.translation.tokenizer import PAD
@@ -140,7 +140,7 @@ def of_members(members: Sequence[Translator]) -> Judge:
 def of_student(student: Student, samples: int = 25, seed: int = 0, support: int | None = None) -> Judge:
     """What a student says of hypotheses: by its mean alone (end), in closed form (Dirichlets), or by samples of its logits as members.
 
-    support: tokens that logits are drawn for; default those that the student was trained on, for one of the whole vocabulary all, as
+    support: tokens that it is asked about, no more than it was taught on; default those, for one of the whole vocabulary all, as
     published. Logit noise has three measures besides, means over tokens:
 
       location_entropy  entropy of the softmax of the location, over the vocabulary
@@ -148,12 +148,12 @@ def of_student(student: Student, samples: int = 25, seed: int = 0, support: int 
       heavy_share       share of these scales that are 1 or more (genovision.translation.logit_noise.heavy)
     """
     size = student.network.sizes.vocabulary
-    support = min(student.support if support is None else support, size)
+    support = support_of(student, student.support if support is None else support)
 
     def measures(source: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
         found = predict(student, source, target, samples=samples, support=support, seed=seed)
         if found.alpha is not None:
-            return dirichlet_measures(found.alpha, target)
+            return dirichlet_measures(found.alpha, target, found.own)
         own = {} if found.scale is None else _of_noise(found, target)
         return member_measures(found.log_probs, target, found.own) | own
 
@@ -184,10 +184,13 @@ def member_measures(
     return {name: values.cpu() for name, values in found.items()}
 
 
-def dirichlet_measures(alpha: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The same measures of Dirichlets alpha (T, V), in closed form."""
+def dirichlet_measures(
+    alpha: torch.Tensor, target: torch.Tensor, tokens: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    """The same measures of Dirichlets alpha (T, K), in closed form; tokens as in `member_measures`."""
     mask = (target != PAD).to(alpha.device)
-    found = dirichlet.hypothesis_measures(alpha, target[target != PAD].to(alpha.device))
+    tokens = target[target != PAD].to(alpha.device) if tokens is None else tokens
+    found = dirichlet.hypothesis_measures(alpha, tokens)
     return {name: averaged(values, mask).cpu() for name, values in found.items()}
 
 

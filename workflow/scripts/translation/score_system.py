@@ -50,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
         "--support",
         type=int,
         metavar="K",
-        help="tokens of a position that logits are drawn for (default those that the student was trained on)",
+        help="tokens of a position that a student is asked about, no more than it was trained on (default those; of a student of the whole "
+        "vocabulary all, as published)",
     )
     p.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
     p.add_argument(
