@@ -324,6 +324,7 @@ rule cache_base_teachers:
     resources:
         mem_mb=6000,
         runtime="4h",
+        gpu=EDD["gpu"],
     params:
         repo=REPO,
         code=code("translation/cache_base_teachers"),
@@ -331,11 +332,12 @@ rule cache_base_teachers:
         number=lookup(dpath="translation/bases/training", within=config),
         validation=lookup(dpath="translation/bases/validation", within=config),
         threads=lookup(dpath="translation/threads", within=config),
+        device=device(EDD["gpu"]),
     message:
         "Keeping what the autoregressive models of promoters say of each base"
     shell:
         "python {params.repo:q}/workflow translation/cache_base_teachers {params.models} --data {input.data:q} --number {params.number}"
-        " --validation {params.validation} --threads {params.threads} --out {output:q} > {log:q} 2>&1"
+        " --validation {params.validation} --threads {params.threads} --device {params.device} --out {output:q} > {log:q} 2>&1"
 
 
 rule train_base_student:
@@ -357,19 +359,21 @@ rule train_base_student:
     resources:
         mem_mb=4000,
         runtime="1d",
+        gpu=EDD["gpu"],
     params:
         repo=REPO,
         code=code("translation/train_base_student"),
         start=lambda wildcards, input: os.path.dirname(input.start[0]),
         recipe=lambda wildcards: options(BASE_STUDENTS[wildcards.student]),
         threads=lookup(dpath="translation/threads", within=config),
+        device=device(EDD["gpu"]),
         seed=lambda wildcards: translation_seed(wildcards.ensemble),
     message:
         "Training the student {wildcards.student} of promoters, {wildcards.ensemble}"
     shell:
         "python {params.repo:q}/workflow translation/train_base_student --family {wildcards.student:q} --cache {input.cache:q}"
         " --start {params.start:q} {params.recipe}"
-        " --threads {params.threads} --seed {params.seed}"
+        " --threads {params.threads} --device {params.device} --seed {params.seed}"
         " --out results/translation/dna/students/{wildcards.ensemble}/{wildcards.student} > {log:q} 2>&1"
 
 
@@ -392,6 +396,7 @@ rule score_base_system:
     resources:
         mem_mb=6000,
         runtime="4h",
+        gpu=EDD["gpu"],
     params:
         repo=REPO,
         code=code("translation/score_base_system"),
@@ -402,12 +407,13 @@ rule score_base_system:
         samples=lookup(dpath="translation/bases/samples", within=config),
         seed=lookup(dpath="seed", within=config),
         threads=lookup(dpath="translation/threads", within=config),
+        device=device(EDD["gpu"]),
     message:
         "Scoring promoters and other sequences by {wildcards.system}, {wildcards.ensemble}"
     shell:
         "python {params.repo:q}/workflow translation/score_base_system --system {wildcards.system:q} {params.models} --data {input.data:q}"
         " {params.ood} --number {params.number} --validation {params.validation} --samples {params.samples} --seed {params.seed}"
-        " --floor-seed {params.seed} --threads {params.threads} --out {output.scored:q} --cost {output.cost:q} --sets {output.sets:q} > {log:q} 2>&1"
+        " --floor-seed {params.seed} --threads {params.threads} --device {params.device} --out {output.scored:q} --cost {output.cost:q} --sets {output.sets:q} > {log:q} 2>&1"
 
 
 rule score_system:

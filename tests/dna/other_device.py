@@ -317,3 +317,31 @@ def test_scores_and_bits_are_the_cpus(cpu, other, tiny, drawn):
     pair = both(cpu, other, given, drawn, out="b.tsv")
     mine, theirs = (pd.read_csv(folder / "b.tsv", sep="\t")["value"] for folder in pair)
     assert np.allclose(mine, theirs, atol=1e-4)
+
+
+# --- students of an ensemble ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["end", "dirichlet", "laplace"])
+def test_students_of_promoters_are_the_cpus(cpu, other, tiny, drawn, family):
+    models = (tiny / "recurrent", tiny / "transformer")
+    given = ("translation/cache_base_teachers", "--models", *models, "--data", tiny / "s.npz")
+    folders = both(cpu, other, given, drawn, out="teachers.npz")
+    same(folders, "teachers.npz", close=2e-3)  # of half precision
+    given = ("translation/train_base_student", "--family", family, "--cache", folders[0] / "teachers.npz")
+    given += ("--start", models[0], "--steps", 6, "--batch", 16)
+    both(cpu, other, given, drawn, out=family)
+    for name in (f"network/{WEIGHTS}", "head.safetensors"):
+        mine, theirs = (read_tensors(folder / family / name) for folder in folders)
+        assert mine.keys() == theirs.keys()
+        for key, tensor in mine.items():
+            assert torch.allclose(tensor, theirs[key], atol=1e-3, rtol=1e-2), key
+    sets = [f"drawn={drawn / f'recurrent.{species}.fa'}" for species in "ab"]
+    for system, folder in ((family, folders[0] / family), ("ensemble", models)):
+        given = ("translation/score_base_system", "--system", system, "--data", tiny / "s.npz", "--ood", *sets)
+        given += ("--models", *(folder if isinstance(folder, tuple) else [folder]), "--samples", 3)
+        both(cpu, other, given, drawn, out="scored.tsv")
+        mine, theirs = (pd.read_csv(one / "scored.tsv", sep="\t") for one in folders)
+        numbers = mine.columns.drop(["set", "role"])
+        assert (mine[["set", "role"]] == theirs[["set", "role"]]).all(axis=None)
+        np.testing.assert_allclose(mine[numbers], theirs[numbers], atol=2e-3, rtol=1e-2)

@@ -370,7 +370,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(command, data, tmp_path, ki
         ({"steps": 0}, "steps 0 >= 1"),
         ({"threads": 0}, "--threads 0 must be 1 or more"),
         ({"unlabelled": 1.0}, "the share without a label, 1.0"),
-        ({"learning_rate": 1e30}, "the loss is nan at step"),
+        ({"learning_rate": 1e30}, "the autoregressive model a diverged at step"),
     ],
 )
 def test_the_command_says_what_is_wrong(command, data, tmp_path, changes, message):

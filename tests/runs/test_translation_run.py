@@ -43,7 +43,9 @@ def test_every_system_is_measured_on_every_set_of_both_tasks_beside_the_controls
         for _, part in rows.groupby("system"):
             assert sets | {"ood_mean"} == set(part["set"])
         assert rows["value"].between(0, 1).all()
-        assert set(rows["seeds"]) == ({1, 2} if task == "bitext" else {1})  # controls have one; the ensemble of promoters is one
+        assert set(rows["seeds"]) == (
+            {1, 2} if task == "bitext" else {1}
+        )  # controls have one; the ensemble of promoters is one
 
 
 def test_sets_of_validation_are_in_no_result(finished):

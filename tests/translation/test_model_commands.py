@@ -255,7 +255,7 @@ def test_bad_input_of_training(home, command, tmp_path):
         ({"steps": 0}, "steps 0 >= 1"),
         ({"points": 0}, "--points 0 must be 1 or more"),
         ({"label_smoothing": 1.5}, "label smoothing 1.5 must be in [0, 1)"),
-        ({"learning_rate": 1e9}, "training diverged at step", "lower --learning-rate 1000000000.0"),
+        ({"learning_rate": 1e9}, "the member diverged at step", "lower --learning-rate 1000000000.0"),
         ({"encoded": tmp_path / "none.npz"}, "none.npz: No such file"),
     ):
         refused(command, member(home, out, **changes), *parts)
@@ -291,7 +291,7 @@ def test_bad_input_of_students(home, command, tmp_path):
         ("laplace_top", {"weight": 0}, "weight of the noise's likelihood, 0.0, must be above 0"),
         ("laplace_top", {"scale_limit": 0}, "--scale-limit 0.0 must be above 0.001"),
         ("laplace_top", {"spread": "wide"}, "--spread wide must be matched or a number above 0"),
-        ("end", {"learning_rate": 1e9}, "training diverged at step"),
+        ("end", {"learning_rate": 1e9}, "the student end diverged at step"),
     ):
         refused(command, student(home, family, out, **changes), *parts)
         assert not (out / "student.json").exists()

@@ -8,9 +8,10 @@ The network stays on the device it comes on. A loss draws on the CPU and moves w
 same noise; dropout alone is drawn where the network is.
 """
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -79,6 +80,15 @@ class Draws(NamedTuple):
 def draws(seed: int, step: int) -> Draws:
     """The random streams of a step."""
     return Draws(np.random.default_rng([seed, step]), torch.Generator().manual_seed(seed * 1_000_003 + step))
+
+
+@contextlib.contextmanager
+def seeded(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """What is drawn inside from torch's own generators, dropout's masks, is a function of seed and step; outside they go on as if nothing
+    had been drawn."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed * 1_000_003 + step)
+        yield
 
 
 class Point(NamedTuple):

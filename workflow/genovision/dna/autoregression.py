@@ -31,7 +31,7 @@ from genovision.devices import device_of
 from genovision.dna.drawing import inverse_distribution
 from genovision.dna.markov import Markov
 from genovision.errors import InputError
-from genovision.training import Point, draws, write_curve
+from genovision.training import Point, draws, seeded, write_curve
 
 CONFIG, WEIGHTS, FACTS = "config.json", "diffusion_pytorch_model.safetensors", "dna.json"
 KIND = "autoregression"
@@ -427,8 +427,7 @@ class Batches:
         left_out = torch.from_numpy(rng.random(self.batch) < self.unlabelled)
         labels = torch.where(left_out, network.anything, labels)
         tokens, labels = tokens.to(device_of(network)), labels.to(device_of(network))
-        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
-            torch.manual_seed(self.seed * 1_000_003 + step)
+        with seeded(self.seed, step, tokens.device):
             logits = network(tokens, labels)
         return functional.cross_entropy(logits.flatten(0, 1), tokens.flatten()) / math.log(2)
 

@@ -31,7 +31,7 @@ from genovision.errors import InputError
 from genovision.resampling import stream
 from genovision.samplers.catalogue import run, schedule_of, settings
 from genovision.samplers.schedules import make_betas
-from genovision.training import draws
+from genovision.training import draws, seeded
 
 KIND = "onehot"
 PREDICTIONS = ("logits", "sample", "v_prediction")
@@ -106,8 +106,8 @@ class Objective:
         """Mean loss of a step's batch."""
         rng, _ = draws(self.examples.seed, step)
         codes, labels = self.examples.at(step, rng)
-        torch.manual_seed(self.examples.seed * 1_000_003 + step)  # for dropout
-        return self._losses(network, codes, labels, rng).mean()
+        with seeded(self.examples.seed, step, device_of(network)):
+            return self._losses(network, codes, labels, rng).mean()
 
     def measure(self, network: nn.Module) -> float:
         """Mean loss of the held-out sequences with their labels, at noise and times that stay the same."""

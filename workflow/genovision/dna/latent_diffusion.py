@@ -41,7 +41,7 @@ from genovision.resampling import stream
 from genovision.samplers import denoisers
 from genovision.samplers.catalogue import run, schedule_of, settings
 from genovision.samplers.denoisers import PREDICTIONS, Denoiser, read_denoiser, write_denoiser
-from genovision.training import draws
+from genovision.training import draws, seeded
 
 KIND = "latent"
 BETAS = ("angular", "linear", "scaled_linear", "squaredcos_cap_v2")
@@ -204,13 +204,13 @@ class Examples:
     def loss(self, network: nn.Module, step: int) -> torch.Tensor:
         """Mean squared error, or cross-entropy in nats per place; the times of a batch are spread evenly."""
         rng, generator = draws(self.seed, step)
-        torch.manual_seed(self.seed * 1_000_003 + step)  # for dropout
         rows = rng.integers(len(self.codes), size=self.batch)
         spread = (rng.random() + np.arange(self.batch) / self.batch) % 1
         times = torch.from_numpy((spread * len(self.kept)).astype(np.int64))
         untold = torch.from_numpy(rng.random(self.batch) < self.unconditional)
         labels = torch.where(untold, self.any, self.labels[rows])
-        return self._error(network, self.codes[rows], labels, times, rng, generator)
+        with seeded(self.seed, step, device_of(network)):
+            return self._error(network, self.codes[rows], labels, times, rng, generator)
 
     def held_out(self, codes: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> Callable[[nn.Module], float]:
         """The same loss on other sequences, with the same noise and the same times, spread evenly, whenever it is asked for."""

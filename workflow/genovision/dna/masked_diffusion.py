@@ -29,7 +29,7 @@ from genovision.dna.base_networks import (
 )
 from genovision.errors import InputError
 from genovision.resampling import stream
-from genovision.training import draws
+from genovision.training import draws, seeded
 
 KIND = "masked"
 ORDERS = ("spread", "random", "independent", "confidence")
@@ -88,9 +88,10 @@ class Objective:
         """Mean bound of a step's batch, nats per base."""
         rng, _ = draws(self.examples.seed, step)
         codes, labels = self.examples.at(step, rng)
-        torch.manual_seed(self.examples.seed * 1_000_003 + step)  # for dropout
         masked = torch.from_numpy(masks(*codes.shape, rng))
-        return bound(network, *(one.to(device_of(network)) for one in (codes, labels, masked))).mean()
+        device = device_of(network)
+        with seeded(self.examples.seed, step, device):
+            return bound(network, *(one.to(device) for one in (codes, labels, masked))).mean()
 
     def measure(self, network: nn.Module) -> float:
         """Mean bound of the held-out sequences with their labels, nats per base, at masks that stay the same."""

@@ -20,7 +20,9 @@ from torch import nn
 from genovision.arrays import read_arrays, write_arrays
 from genovision.atomic import replacing
 from genovision.checkpoints import load_into, read_tensors, write_tensors
+from genovision.devices import device_of
 from genovision.errors import InputError
+from genovision.training import seeded
 from genovision.translation.dirichlet import hypothesis_measures
 from genovision.translation.families import DIRICHLETS, bounds_of, loss
 from genovision.translation.logit_noise import NLL, bounded_scale, heavy, raw_scale
@@ -181,21 +183,20 @@ class Lessons:
         return self._order[1][at * self.batch : (at + 1) * self.batch]
 
     def loss(self, student: BaseStudent, step: int) -> torch.Tensor:
-        rows = self.rows(step)
-        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
-            torch.manual_seed(self.seed * 1_000_003 + step)
-            said = student(*_asked(self.cache, rows))
-        return loss(student.family, *said, member_logs(self.cache.logs[rows]), self.noise_weight).mean()
+        rows, device = self.rows(step), device_of(student)
+        with seeded(self.seed, step, device):
+            said = student(*_asked(self.cache, rows, device))
+        return loss(student.family, *said, member_logs(self.cache.logs[rows]).to(device), self.noise_weight).mean()
 
 
 @torch.inference_mode()
 def held_out(student: BaseStudent, cache: Cache, noise_weight: float = 0.25, batch: int = 64) -> dict[str, float]:
     """Means per base over the sequences of a cache: loss, in nats, and bits of the bases that came, by the student and by the ensemble."""
-    sums = dict.fromkeys(("loss", "bits", "ensemble_bits"), 0.0)
+    sums, device = dict.fromkeys(("loss", "bits", "ensemble_bits"), 0.0), device_of(student)
     for at in range(0, len(cache.codes), batch):
         rows = np.arange(at, min(at + batch, len(cache.codes)))
-        tokens, labels = _asked(cache, rows)
-        said, logs = student(tokens, labels), member_logs(cache.logs[rows])
+        tokens, labels = _asked(cache, rows, device)
+        said, logs = student(tokens, labels), member_logs(cache.logs[rows]).to(device)
         mean = logs.double().exp().mean(dim=2).log()
         sums["loss"] += float(loss(student.family, *said, logs, noise_weight).double().sum())
         for name, own in (("bits", said.logs.double()), ("ensemble_bits", mean)):
@@ -203,8 +204,10 @@ def held_out(student: BaseStudent, cache: Cache, noise_weight: float = 0.25, bat
     return {name: value / cache.codes.size for name, value in sums.items()}
 
 
-def _asked(cache: Cache, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(cache.codes[rows].astype(np.int64)), torch.from_numpy(cache.labels[rows])
+def _asked(cache: Cache, rows: npt.NDArray[np.int64], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(cache.codes[rows].astype(np.int64)).to(device), torch.from_numpy(cache.labels[rows]).to(
+        device
+    )
 
 
 # --- what students say -----------------------------------------------------------------------------------------------------------------
@@ -285,11 +288,14 @@ def read_facts(folder: str | os.PathLike) -> dict:
 
 
 def read_student(folder: str | os.PathLike, network: nn.Module) -> BaseStudent:
-    """The student of a folder around its network, in evaluation mode; InputError when network and student were not written together."""
+    """The student of a folder around its network, in evaluation mode and where the network is.
+
+    InputError when network and student were not written together.
+    """
     folder, facts = Path(folder), read_facts(folder)
     if facts.get("network") != digest(network):
         raise InputError(f"{folder} was written with another network; train the student again.")
     student = BaseStudent(network, **{name: facts[name] for name in SHAPE})
     if student.head is not None:
         load_into(student.head, read_tensors(folder / HEAD), str(folder / HEAD))
-    return student.eval().requires_grad_(False)
+    return student.to(device_of(network)).eval().requires_grad_(False)

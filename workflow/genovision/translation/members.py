@@ -3,13 +3,11 @@
 They differ by seed alone: of their weights, of the batches' order and of dropout.
 """
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 from torch.nn import functional
 
 from genovision.errors import InputError
+from genovision.training import seeded
 from genovision.translation.batches import Batches, Corpus, padded, token_batches
 from genovision.translation.network import Translator
 from genovision.translation.tokenizer import PAD
@@ -34,14 +32,6 @@ class Lessons:
         with seeded(self.seed, step, network.device):
             logits = network(source, target).logits
         return functional.cross_entropy(logits, tokens_of(target, network.device), label_smoothing=self.smoothing)
-
-
-@contextlib.contextmanager
-def seeded(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """What is drawn inside, dropout's masks, is a function of seed and step; the streams outside go on as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed * 1_000_003 + step)
-        yield
 
 
 def tokens_of(target: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -17,10 +17,10 @@ import torch
 
 from genovision.atomic import replacing
 from genovision.errors import InputError
+from genovision.training import seeded
 from genovision.translation.batches import Batches, padded, token_batches
 from genovision.translation.families import DIRICHLETS, bounds_of, kl, loss, noise_of, typical_spread
 from genovision.translation.logit_noise import HIGH, LOW, bounded_scale, heavy, raw_scale
-from genovision.translation.members import seeded
 from genovision.translation.network import Translator, read_network, warm_started, write_network
 from genovision.translation.teachers import TRAIN, VALID, Cache, read_logs, select
 from genovision.translation.tokenizer import PAD

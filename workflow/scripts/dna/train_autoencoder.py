@@ -1,18 +1,17 @@
 """Train an autoencoder of DNA; an interrupted run goes on from its newest whole checkpoint and ends with the same weights."""
 
 import argparse
-import math
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from genovision import checkpoints, devices
+from genovision import checkpoints, devices, training_options
 from genovision.dna.autoencoders import ARCHITECTURES, SHORT, Examples, accuracy, build, statistics, write_autoencoder
 from genovision.dna.examples import read_examples
 from genovision.errors import InputError
 from genovision.tables import write_table
-from genovision.training import Recipe, train, write_curve
+from genovision.training import train, write_curve
 
 # what the desk takes, by architecture; a patch's network is so small that it sees many sequences in seconds
 DEFAULTS = {
@@ -35,15 +34,10 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--maps", type=int, nargs="+", metavar="C", help="of conv's second stage (16 32; long: 8 16 32)")
     p.add_argument("--width", type=int, metavar="W", help="patch: hidden (default 128); conv: columns of the picture")
-    p.add_argument("--steps", type=int, metavar="N", help="of training (default 600)")
-    p.add_argument("--batch", type=int, metavar="B", help="sequences per step (default 64, conv 16)")
-    p.add_argument("--learning-rate", type=float, metavar="X", help="the highest one (default 5e-3, conv 1e-2)")
     p.add_argument("--kl-weight", type=float, metavar="X", help="of the divergence (default 0.02, conv 1e-6)")
-    p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
-    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
-    p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
+    training_options.add(
+        p, steps="600", batch="64, conv 16", learning_rate="5e-3, conv 1e-2", seed="weights, noise and order"
+    )
     p.add_argument(
         "--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and statistics.tsv"
     )
@@ -62,14 +56,11 @@ def options_of(args: argparse.Namespace, length: int) -> dict:
 
 
 def main(args: argparse.Namespace) -> None:
-    chosen = {key: getattr(args, key) for key in DEFAULTS[args.architecture] if getattr(args, key) is not None}
-    chosen = DEFAULTS[args.architecture] | chosen
-    kl_weight = chosen.pop("kl_weight")
-    if not kl_weight >= 0 or args.threads < 1 or args.save_every < 1:
-        raise InputError(
-            f"--kl-weight {kl_weight} >= 0, --threads {args.threads} >= 1 and --save-every {args.save_every} >= 1 are needed."
-        )
-    recipe = Recipe(**chosen, average=args.average, seed=args.seed)
+    usual = DEFAULTS[args.architecture]
+    kl_weight = usual["kl_weight"] if args.kl_weight is None else args.kl_weight
+    if not kl_weight >= 0:
+        raise InputError(f"--kl-weight {kl_weight} must be 0 or more.")
+    recipe = training_options.recipe(args, **usual)
     torch.set_num_threads(args.threads)
     device = devices.choose(args.device)
     sequences = read_examples(args.data)
@@ -88,12 +79,10 @@ def main(args: argparse.Namespace) -> None:
         folder / "checkpoints",
         checkpoints.fingerprint(network, facts, codes, held_out),
         save_every=args.save_every,
+        points=args.points,
     )
+    training_options.refuse_divergence(trained, "the autoencoder", recipe)
     last = trained.curve[-1]
-    if not math.isfinite(last.loss):
-        raise InputError(
-            f"the autoencoder diverged at step {last.step} (loss {last.loss}); lower --learning-rate {recipe.learning_rate}."
-        )
     found = statistics(trained.network, held_out)
     write_curve(trained.curve, folder / "curve.tsv", "held_out")
     row = {"fold": "validation", "sequences": len(held_out)} | found._asdict()

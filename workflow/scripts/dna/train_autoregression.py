@@ -1,20 +1,19 @@
 """Train an autoregressive model of promoters; an interrupted run goes on from its newest checkpoint and ends with the same weights."""
 
 import argparse
-import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from genovision import checkpoints, devices
+from genovision import checkpoints, devices, training_options
 from genovision.dna import markov
 from genovision.dna.autoregression import Batches, bits_per_base, build, write_autoregression
 from genovision.dna.examples import Examples, read_examples
 from genovision.errors import InputError
 from genovision.tables import write_table
-from genovision.training import Recipe, train
+from genovision.training import train
 
 CHAINS = {"markov0": (0, None), "markov2": (2, None), "markov3": (3, None), "markov5": (5, None)}
 CHAINS |= {"position_markov3": (3, 6)}  # half window of 6 bases, as dna/draw_reference has it
@@ -31,16 +30,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--inside", type=int, default=64, metavar="W", help="inputs of a recurrent network (default 64)")
     p.add_argument("--context", type=int, default=6, metavar="K", help="bases of a word (default 6)")
     p.add_argument("--dropout", type=float, default=0.1, metavar="SHARE", help="default 0.1")
-    p.add_argument("--steps", type=int, default=450, metavar="N", help="of training (default 450)")
-    p.add_argument("--batch", type=int, default=64, metavar="B", help="sequences per step (default 64)")
-    p.add_argument("--learning-rate", type=float, default=4e-3, metavar="X", help="the highest one (default 4e-3)")
-    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
-    p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
-    p.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without species")
-    p.add_argument("--save-every", type=int, default=200, metavar="STEPS", help="between checkpoints (default 200)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
-    p.add_argument("--seed", type=int, default=0, help="of weights, order and labels (default 0)")
+    p.add_argument(
+        "--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without species (default 0.1)"
+    )
+    training_options.add(p, steps=450, batch=64, learning_rate=4e-3, save_every=200, seed="weights, order and labels")
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json, curve.tsv and bits.tsv")
     return p
 
@@ -68,10 +61,7 @@ def bits(examples: Examples, network) -> pd.DataFrame:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("threads", "save_every"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
-    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
+    recipe = training_options.recipe(args)
     torch.set_num_threads(args.threads)
     device = devices.choose(args.device)
     examples = read_examples(args.data)
@@ -81,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
     network.begin_with(*counted(examples, min(_ORDER, args.context)))
     network = network.to(device)
     codes, labels = examples.of("train")
-    batches = Batches(codes, labels, batch=args.batch, seed=args.seed, unlabelled=args.unlabelled)
+    batches = Batches(codes, labels, batch=recipe.batch, seed=args.seed, unlabelled=args.unlabelled)
     held_out = examples.some("validation")
     facts = {"recipe": recipe.to_json(), "unlabelled": args.unlabelled, "network": args.kind, "sizes": sizes}
     folder = Path(args.out)
@@ -93,10 +83,10 @@ def main(args: argparse.Namespace) -> None:
         folder / "checkpoints",
         checkpoints.fingerprint(network, facts, codes, labels, *held_out),
         save_every=args.save_every,
+        points=args.points,
     )
+    training_options.refuse_divergence(trained, f"the autoregressive model {folder.name}", recipe)
     end = trained.curve[-1]
-    if not math.isfinite(end.loss):
-        raise InputError(f"{folder.name}: the loss is {end.loss} at step {end.step}; lower --learning-rate.")
     table = bits(examples, trained.network)
     own = table[table["model"] == "autoregression"].set_index("species")["bits_per_base"]
     facts |= {

@@ -1,12 +1,11 @@
 """Train a diffusion model of bases, masked or one-hot; an interrupted run goes on from its newest whole checkpoint, to the same weights."""
 
 import argparse
-import math
 from pathlib import Path
 
 import torch
 
-from genovision import checkpoints, devices
+from genovision import checkpoints, devices, training_options
 from genovision.dna import base_diffusion, masked_diffusion
 from genovision.dna.base_networks import Examples, build
 from genovision.dna.examples import read_examples
@@ -51,39 +50,23 @@ def parser() -> argparse.ArgumentParser:
     noise.add_argument("--betas", default="squaredcos_cap_v2", metavar="SCHEDULE", help="default squaredcos_cap_v2")
     noise.add_argument("--beta-range", nargs=2, type=float, default=[1e-4, 0.02], metavar="X", help="of linear ones")
     noise.add_argument("--training-steps", type=int, default=1000, metavar="T", help="times (default 1000)")
-    recipe = p.add_argument_group("recipe")
-    recipe.add_argument(
-        "--steps",
-        type=int,
-        metavar="N",
-        help="of training (default " + ", ".join(f"{k} {n}" for k, n in STEPS.items()) + ")",
+    p.add_argument(
+        "--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without species (default 0.1)"
     )
-    recipe.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
-    recipe.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="the highest one (default 1e-3)")
-    recipe.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
-    recipe.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
-    recipe.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without their species")
-    recipe.add_argument("--seed", type=int, default=0, help="of weights, order, masks and noise (default 0)")
-    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
-    p.add_argument("--points", type=int, default=8, metavar="N", help="rows of the curve (default 8)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
+    steps = ", ".join(f"{kind} {number}" for kind, number in STEPS.items())
+    training_options.add(p, steps=steps, batch=32, learning_rate=1e-3, seed="weights, order, masks and noise")
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets config, weights, dna.json and curve.tsv")
     return p
 
 
 def _checked(args: argparse.Namespace) -> Recipe:
-    for name in ("threads", "save_every", "points"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     if not 0 <= args.unlabelled < 1:
         raise InputError(f"--unlabelled {args.unlabelled} must lie in [0, 1).")
     if args.kind == "onehot" and args.context:
         raise InputError("--context goes with --kind masked: noisy bases make no words.")
     if args.kind == "onehot" and args.prediction != "logits" and args.local:
         raise InputError("--local goes with --prediction logits: v and x_0 are no probabilities.")
-    steps = STEPS[args.kind] if args.steps is None else args.steps
-    return Recipe(steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
+    return training_options.recipe(args, steps=STEPS[args.kind])
 
 
 def main(args: argparse.Namespace) -> None:
@@ -109,7 +92,7 @@ def main(args: argparse.Namespace) -> None:
     if counted:
         network.begin_with(codes, labels)
     network = network.to(device)
-    examples = Examples(codes, labels, len(data.names), args.batch, args.seed, args.unlabelled)
+    examples = Examples(codes, labels, len(data.names), recipe.batch, args.seed, args.unlabelled)
     more: dict = {}
     if args.kind == "masked":
         objective = masked_diffusion.Objective(examples, held_out)
@@ -132,9 +115,8 @@ def main(args: argparse.Namespace) -> None:
         points=args.points,
         tell=lambda text: print(text, flush=True),
     )
+    training_options.refuse_divergence(trained, f"{args.kind} diffusion", recipe)
     end = trained.curve[-1]
-    if not math.isfinite(end.loss):
-        raise InputError(f"{args.out}: the loss is {end.loss} at step {end.step}; lower --learning-rate.")
     bits = None
     if args.kind == "masked":
         bits = float(masked_diffusion.bits_per_base(trained.network, *data.of("test"), repeats=4).mean())

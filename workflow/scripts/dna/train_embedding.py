@@ -1,16 +1,15 @@
 """Train the network whose features are P-FID's; an interrupted run goes on from its newest whole checkpoint."""
 
 import argparse
-import math
 from pathlib import Path
 
 import torch
 
-from genovision import checkpoints, devices
+from genovision import checkpoints, devices, training_options
 from genovision.dna.embedding import Loss, accuracy, build, describe, labelled, write_embedding
 from genovision.dna.examples import read_examples
 from genovision.errors import InputError
-from genovision.training import Recipe, train, write_curve
+from genovision.training import train, write_curve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,23 +20,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--copies", type=int, default=3, metavar="K", help="shuffles and chain sequences per real one (default 3)"
     )
-    p.add_argument("--steps", type=int, default=1600, metavar="N", help="of training (default 1600)")
-    p.add_argument("--batch", type=int, default=64, metavar="B", help="sequences per step (default 64)")
-    p.add_argument("--learning-rate", type=float, default=4e-3, metavar="X", help="the highest one (default 4e-3)")
-    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
-    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
-    p.add_argument("--seed", type=int, default=0, help="of weights, floors and order (default 0)")
+    training_options.add(p, steps=1600, batch=64, learning_rate=4e-3, seed="weights, floors and order")
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets config.json, weights, curve.tsv and dna.json")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("threads", "save_every", "copies"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
-    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, seed=args.seed)
+    if args.copies < 1:
+        raise InputError(f"--copies {args.copies} must be 1 or more.")
+    recipe = training_options.recipe(args)
     torch.set_num_threads(args.threads)
     device = devices.choose(args.device)
     examples = read_examples(args.data)
@@ -59,10 +50,10 @@ def main(args: argparse.Namespace) -> None:
         folder / "checkpoints",
         checkpoints.fingerprint(network, {"recipe": recipe.to_json()}, codes, classes, *held_out["validation"]),
         save_every=args.save_every,
+        points=args.points,
     )
+    training_options.refuse_divergence(trained, "the embedding", recipe)
     last = trained.curve[-1]
-    if not math.isfinite(last.loss):
-        raise InputError(f"the embedding diverged at step {last.step} (loss {last.loss}); lower --learning-rate.")
     write_curve(trained.curve, folder / "curve.tsv", "held_out")
     found = {fold: accuracies(trained.network, fold) for fold in held_out}
     facts = {

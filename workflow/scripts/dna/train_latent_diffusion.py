@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from genovision import checkpoints, devices
+from genovision import checkpoints, devices, training_options
 from genovision.dna.autoencoders import check_length, read_autoencoder
 from genovision.dna.examples import read_examples
 from genovision.dna.latent_diffusion import (
@@ -20,7 +20,7 @@ from genovision.dna.latent_diffusion import (
     write_latent_diffusion,
 )
 from genovision.errors import InputError
-from genovision.training import Recipe, train, write_curve
+from genovision.training import train, write_curve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,16 +44,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--layers", type=int, default=1, metavar="N", help="of each level of the unet (default 1)")
     p.add_argument("--attention", type=int, nargs="*", default=[], metavar="SIZE", help="unet's levels with attention")
     p.add_argument("--heads", type=int, default=1, metavar="N", help="of the unet's attention (default 1)")
-    p.add_argument("--steps", type=int, default=2400, metavar="N", help="of training (default 2400)")
-    p.add_argument("--batch", type=int, default=32, metavar="B", help="sequences per step (default 32)")
-    p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
-    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
-    p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
-    p.add_argument("--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without a species")
-    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
-    p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
+    p.add_argument(
+        "--unlabelled", type=float, default=0.1, metavar="SHARE", help="trained without a species (default 0.1)"
+    )
+    training_options.add(p, steps=2400, batch=32, learning_rate=2e-3, seed="weights, noise and order")
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets the model, dna.json and curve.tsv")
     return p
 
@@ -69,16 +63,13 @@ def options_of(args: argparse.Namespace) -> dict:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("threads", "save_every"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     if not 0 <= args.unlabelled < 1:
         raise InputError(f"--unlabelled {args.unlabelled} must lie in [0, 1).")
     if args.prediction == "codewords" and args.denoiser != "sequence":
         raise InputError(
             f"--prediction codewords needs --denoiser sequence; a unet predicts one of {', '.join(LOSSES[:3])}."
         )
-    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, average=args.average, seed=args.seed)
+    recipe = training_options.recipe(args)
     torch.set_num_threads(args.threads)
     device = devices.choose(args.device)
     sequences = read_examples(args.data)
@@ -120,12 +111,10 @@ def main(args: argparse.Namespace) -> None:
         folder / "checkpoints",
         checkpoints.fingerprint(network, facts, codes, labels, *weights),
         save_every=args.save_every,
+        points=args.points,
     )
+    training_options.refuse_divergence(trained, "latent diffusion", recipe)
     last = trained.curve[-1]
-    if not math.isfinite(last.loss):
-        raise InputError(
-            f"latent diffusion diverged at step {last.step} (loss {last.loss}); lower --learning-rate {recipe.learning_rate}."
-        )
     write_curve(trained.curve, folder / "curve.tsv", "held_out")
     facts |= {"species": list(sequences.names), "length": sequences.length, "training_sequences": len(codes)}
     facts |= {"steps": last.step, "seed": args.seed, "loss": last.loss, "held_out": last.measured}

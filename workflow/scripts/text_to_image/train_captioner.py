@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, training_options
 from genovision.arrays import read_arrays
 from genovision.errors import InputError
 from genovision.tables import read_table, write_table
 from genovision.text_to_image.captioner import Examples, Network, Shape, agreement, decode, vocabulary, write_captioner
 from genovision.text_to_image.encoder import read_embedded
-from genovision.training import Recipe, train, write_curve
+from genovision.training import train, write_curve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,13 +30,16 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--channels", type=int, default=32, metavar="C", help="of the first layer (default 32)")
     p.add_argument("--width", type=int, default=256, metavar="W", help="of features and decoder (default 256)")
-    p.add_argument("--steps", required=True, type=int, metavar="N", help="of training")
-    p.add_argument("--batch", type=int, default=64, metavar="B", help="images per step (default 64)")
-    p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
-    p.add_argument("--weight-decay", type=float, default=0.001, metavar="X", help="default 0.001")
-    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
+    training_options.add(
+        p,
+        batch=64,
+        of="images",
+        learning_rate=2e-3,
+        weight_decay=0.001,
+        average=None,
+        seed="weights, noise and order",
+        device=False,
+    )
     p.add_argument(
         "--out", required=True, metavar="FOLDER", help="gets model.safetensors, config.json, curve.tsv and accuracy.tsv"
     )
@@ -54,10 +57,7 @@ def _set(images: str, captions: str | Path) -> tuple[np.ndarray, list[str]]:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("threads", "save_every"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
-    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, average=0.0, seed=args.seed)
+    recipe = training_options.recipe(args)
     torch.set_num_threads(args.threads)
     images, captions = _set(args.images, args.captions)
     embedded = read_embedded(args.embeddings)
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     words = vocabulary(captions)
     shape = Shape(images.shape[1], len(words), embedded.pooled.shape[1], args.channels, args.width)
     network = Network(shape, args.seed)
-    examples = Examples(images, captions, embedded.pooled, words, batch=args.batch, seed=args.seed)
+    examples = Examples(images, captions, embedded.pooled, words, batch=recipe.batch, seed=args.seed)
     facts = {"recipe": recipe.to_json(), "words": words, "shape": asdict(shape)}
     glance = slice(None, None, max(1, len(images) // 500))
 
@@ -84,7 +84,9 @@ def main(args: argparse.Namespace) -> None:
         folder / "checkpoints",
         checkpoints.fingerprint(network, facts, images, embedded.pooled, examples.target.numpy()),
         save_every=args.save_every,
+        points=args.points,
     )
+    training_options.refuse_divergence(trained, "the captioner", recipe)
     write_curve(trained.curve, folder / "curve.tsv", "training_captions_exact")
     sets = {"training": (images, captions)} | tests
     said = {name: decode(trained.network, found, words, examples.longest) for name, (found, _) in sets.items()}

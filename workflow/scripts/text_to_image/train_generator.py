@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genovision import checkpoints
+from genovision import checkpoints, training_options
 from genovision.arrays import read_arrays
 from genovision.errors import InputError
 from genovision.tables import read_table
 from genovision.text_to_image.encoder import Encoder, read_embedded
 from genovision.text_to_image.generator import NOISE, Denoiser, Examples, Shape, components, write_generator
-from genovision.training import Recipe, train, write_curve
+from genovision.training import train, write_curve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,15 +31,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--text-layers", type=int, default=1, metavar="N", help="of the text tower (default 1)")
     p.add_argument("--queries", type=int, default=5, metavar="N", help="that read a text (default 5)")
     p.add_argument("--length", type=int, default=48, metavar="L", help="tokens of a text that are read (default 48)")
-    p.add_argument("--steps", required=True, type=int, metavar="N", help="of training")
-    p.add_argument("--batch", type=int, default=128, metavar="B", help="images per step (default 128)")
-    p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
-    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
-    p.add_argument("--average", type=float, default=0.99, metavar="X", help="decay of the averaged weights")
-    p.add_argument("--unconditional", type=float, default=0.1, metavar="SHARE", help="trained without a text")
-    p.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="between checkpoints (default 500)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--seed", type=int, default=0, help="of weights, noise and order (default 0)")
+    p.add_argument(
+        "--unconditional", type=float, default=0.1, metavar="SHARE", help="trained without a text (default 0.1)"
+    )
+    training_options.add(p, batch=128, of="images", learning_rate=2e-3, seed="weights, noise and order", device=False)
     p.add_argument("--out", required=True, metavar="FOLDER", help="gets model.safetensors, config.json and curve.tsv")
     return p
 
@@ -55,12 +50,9 @@ def read_images(path: str) -> np.ndarray:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("threads", "save_every"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     if not 0 <= args.unconditional < 1:
         raise InputError(f"--unconditional {args.unconditional} must lie in [0, 1).")
-    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
+    recipe = training_options.recipe(args)
     torch.set_num_threads(args.threads)
     images, embedded = read_images(args.images), read_embedded(args.embeddings)
     texts = read_table(args.texts, [args.column])[args.column].fillna("").astype(str).to_numpy()
@@ -86,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
     basis = components(images, shape.components)
     network = Denoiser(shape, args.seed)
     share = args.unconditional
-    examples = Examples(images, embedded, basis, shape.length, batch=args.batch, seed=args.seed, unconditional=share)
+    examples = Examples(images, embedded, basis, shape.length, batch=recipe.batch, seed=args.seed, unconditional=share)
     facts = {"recipe": recipe.to_json(), "unconditional": share, "shape": asdict(shape), "noise": NOISE}
     folder = Path(args.out)
     trained = train(
@@ -97,7 +89,9 @@ def main(args: argparse.Namespace) -> None:
         folder / "checkpoints",
         checkpoints.fingerprint(network, facts, images, embedded.tokens, embedded.starts),
         save_every=args.save_every,
+        points=args.points,
     )
+    training_options.refuse_divergence(trained, "the generator", recipe)
     write_curve(trained.curve, folder / "curve.tsv", "error_at_half_noise")
     facts |= {"layer": args.layer, "encoder": encoder, "loss": trained.curve[-1].loss, "images": len(images)}
     write_generator(folder, trained.network, basis, facts)

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import torch
 
+from genovision import devices
 from genovision.dna.autoregression import log_distributions, read_autoregression
 from genovision.dna.examples import Examples, read_examples
 from genovision.errors import InputError
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "--validation", type=int, default=600, metavar="N", help="validation sequences; 0 = all (default 600)"
     )
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--out", required=True, metavar="NPZ", help="codes, labels, fold and log-probabilities (N, L, M, 4)")
     return p
 
@@ -59,7 +61,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError("--models names one model; an ensemble has two members or more.")
     torch.set_num_threads(args.threads)
     examples = read_examples(args.data)
-    models = [read_autoregression(folder)[0] for folder in args.models]
+    device = devices.choose(args.device)
+    models = [read_autoregression(folder, device)[0] for folder in args.models]
     for folder, model in zip(args.models, models, strict=True):
         if tuple(model.species) != tuple(models[0].species):
             raise InputError(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from genovision import devices
 from genovision.dna import markov
 from genovision.dna.autoregression import log_distributions, read_autoregression
 from genovision.dna.examples import Examples, read_examples
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
     p.add_argument("--floor-seed", type=int, default=0, help="of the validation OOD sets (default 0)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--out", required=True, metavar="TSV", help="set, role, id, nll and a column per measure")
     p.add_argument("--cost", metavar="TSV", help="seconds of the processor and passes through networks")
     p.add_argument("--sets", metavar="TSV", help="set, role, sequences")
@@ -119,9 +121,9 @@ def _sets(args: argparse.Namespace, examples: Examples, species: tuple[str, ...]
 # --- systems ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _members(args: argparse.Namespace) -> list:
+def _members(args: argparse.Namespace, device: torch.device) -> list:
     """The models, all of the same species and length."""
-    models = [read_autoregression(folder)[0] for folder in args.models]
+    models = [read_autoregression(folder, device)[0] for folder in args.models]
     for folder, model in zip(args.models, models, strict=True):
         if (tuple(model.species), model.length) != (tuple(models[0].species), models[0].length):
             raise InputError(
@@ -133,10 +135,10 @@ def _members(args: argparse.Namespace) -> list:
     return models[:1] if args.system == "single" else models
 
 
-def _system(args: argparse.Namespace):
+def _system(args: argparse.Namespace, device: torch.device):
     """Species and length that the system knows, its score of (tokens, labels), and how many networks a pass goes through."""
     if args.system not in FAMILIES:
-        models = _members(args)
+        models = _members(args, device)
 
         def of_members(codes: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
             logs = [torch.from_numpy(log_distributions(model, codes.numpy(), labels.numpy())) for model in models]
@@ -148,12 +150,13 @@ def _system(args: argparse.Namespace):
     folder, family = args.models[0], read_facts(args.models[0])["family"]
     if family != args.system:
         raise InputError(f"--system {args.system}: {folder} is a student of the family {family}.")
-    network = read_autoregression(f"{folder}/network")[0]
+    network = read_autoregression(f"{folder}/network", device)[0]
     student = read_student(folder, network)
     kind = noise_of(family)
-    drawn = noise(kind, network.length, args.samples, student.letters, args.seed) if kind else None
+    drawn = noise(kind, network.length, args.samples, student.letters, args.seed).to(device) if kind else None
 
     def of_student(codes: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        codes, labels = codes.to(device), labels.to(device)
         return student_measures(family, student(codes, labels), codes, drawn)
 
     return network, of_student, 1
@@ -165,7 +168,7 @@ def _scores(score, codes: np.ndarray, anything: int) -> dict[str, np.ndarray]:
     for at in range(0, len(codes), _BATCH):
         tokens = torch.from_numpy(codes[at : at + _BATCH].astype(np.int64))
         parts.append(score(tokens, torch.full((len(tokens),), anything)))
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+    return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -177,7 +180,7 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f"--{name} {getattr(args, name)} must be 1 or more.")
     torch.set_num_threads(args.threads)
     examples = read_examples(args.data)
-    model, score, networks = _system(args)
+    model, score, networks = _system(args, devices.choose(args.device))
     if model.length != examples.length:
         raise InputError(
             f"{args.models[0]} reads sequences of {model.length} bases, those of --data have {examples.length}."

@@ -2,17 +2,16 @@
 newest checkpoint and ends with the same weights."""
 
 import argparse
-import math
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from genovision import checkpoints
+from genovision import checkpoints, devices, training_options
 from genovision.dna.autoregression import RecurrentModel, read_autoregression, write_autoregression
 from genovision.errors import InputError
-from genovision.training import Recipe, train, write_curve
+from genovision.training import train, write_curve
 from genovision.translation.base_students import (
     FACTS,
     FAMILIES,
@@ -37,11 +36,6 @@ def parser() -> argparse.ArgumentParser:
         "--start", required=True, metavar="FOLDER", help="of dna/train_autoregression: the member it begins as"
     )
     p.add_argument("--family", required=True, choices=FAMILIES, help="what it learns of the members")
-    p.add_argument("--steps", type=int, default=150, metavar="N", help="of training (default 150)")
-    p.add_argument("--batch", type=int, default=64, metavar="B", help="sequences per step (default 64)")
-    p.add_argument("--learning-rate", type=float, default=2e-3, metavar="X", help="the highest one (default 2e-3)")
-    p.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="default 0.01")
-    p.add_argument("--average", type=float, default=0.97, metavar="X", help="decay of the averaged weights")
     p.add_argument("--dropout", type=float, default=0.0, metavar="SHARE", help="while it learns (default 0)")
     p.add_argument(
         "--noise-weight",
@@ -50,9 +44,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="W",
         help="laplace and gaussian: of the logits' likelihood beside the divergence from the mean (default 0.25)",
     )
-    p.add_argument("--save-every", type=int, default=50, metavar="STEPS", help="between checkpoints (default 50)")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    p.add_argument("--seed", type=int, default=0, help="of the order and dropout (default 0)")
+    training_options.add(
+        p,
+        steps=150,
+        batch=64,
+        learning_rate=2e-3,
+        average=0.97,
+        save_every=50,
+        points=5,
+        seed="the order and dropout",
+    )
     p.add_argument(
         "--out", required=True, metavar="FOLDER", help="gets network/, head.safetensors, student.json and curve.tsv"
     )
@@ -60,15 +61,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    for name in ("threads", "save_every"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be 1 or more.")
     if not 0 <= args.dropout < 1:
         raise InputError(f"--dropout {args.dropout} must lie in [0, 1).")
-    recipe = Recipe(args.steps, args.batch, args.learning_rate, args.weight_decay, args.average, seed=args.seed)
+    recipe = training_options.recipe(args)
     torch.set_num_threads(args.threads)
     cache = read_cache(args.cache)
-    network = read_autoregression(args.start)[0].requires_grad_(True)
+    device = devices.choose(args.device)
+    network = read_autoregression(args.start, device)[0].requires_grad_(True)
     length, letters = cache.codes.shape[1], cache.logs.shape[3]
     if tuple(network.species) != cache.names or network.length != length:
         raise InputError(
@@ -82,14 +81,14 @@ def main(args: argparse.Namespace) -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = args.dropout
-    lessons = Lessons(cache.of(TRAIN), batch=args.batch, seed=args.seed, noise_weight=args.noise_weight)
+    lessons = Lessons(cache.of(TRAIN), batch=recipe.batch, seed=args.seed, noise_weight=args.noise_weight)
     some = member_logs(lessons.cache.logs[:: max(1, len(lessons.cache.logs) // 500)])
     start = typical_spread(args.family, some, bounds_of(args.family))
     # the layer that the readout reads, of either kind of network
     inner = "network" if isinstance(network, RecurrentModel) else "norm"
     student = BaseStudent(
         network, args.family, inner=inner, width=network.readout.in_features, letters=letters, start=start
-    )
+    ).to(device)
     validation = cache.of(VALIDATION)
     glance = validation.part(
         np.linspace(0, len(validation.codes) - 1, min(_GLANCE, len(validation.codes))).astype(np.int64)
@@ -112,11 +111,10 @@ def main(args: argparse.Namespace) -> None:
         folder / "checkpoints",
         mark,
         save_every=args.save_every,
-        points=5,
+        points=args.points,
     )
+    training_options.refuse_divergence(trained, f"the student {args.family}", recipe)
     end = trained.curve[-1]
-    if not math.isfinite(end.loss):
-        raise InputError(f"{folder.name}: the loss is {end.loss} at step {end.step}; lower --learning-rate.")
     measured = held_out(trained.network, validation, args.noise_weight)
     facts |= {"loss": end.loss, "training_sequences": len(lessons.cache.codes)}
     facts |= {f"held_out_{name}": value for name, value in measured.items()}
@@ -134,4 +132,4 @@ def main(args: argparse.Namespace) -> None:
 
 def _weights(network: nn.Module) -> np.ndarray:
     """All weights in one row: a run from another member must not take up this one's checkpoints."""
-    return torch.cat([tensor.detach().flatten() for tensor in network.state_dict().values()]).numpy()
+    return torch.cat([tensor.detach().flatten() for tensor in network.state_dict().values()]).cpu().numpy()

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from genovision import checkpoints, devices
+from genovision import checkpoints, devices, training_options
 from genovision.errors import InputError
 from genovision.training import train, write_curve
-from genovision.translation import training_options
 from genovision.translation.batches import read_corpus
 from genovision.translation.members import Lessons, negative_log_likelihood
 from genovision.translation.network import ARCHITECTURES, Sizes, build, write_network
@@ -30,7 +29,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--longest", type=int, default=256, metavar="L", help="tokens of a sentence (default 256)")
     p.add_argument("--dropout", type=float, default=0.2, metavar="P", help="default 0.2")
     p.add_argument("--label-smoothing", type=float, default=0.1, metavar="A", help="default 0.1")
-    training_options.add(p, learning_rate=2e-3, seed="weights, order and dropout, a member's own")
+    training_options.add(
+        p,
+        batch=400,
+        of="target tokens",
+        batch_option="--budget",
+        learning_rate=2e-3,
+        seed="weights, order and dropout, a member's own",
+    )
     p.add_argument(
         "--out", required=True, metavar="FOLDER", help="gets model.safetensors, config.json, facts.json and curve.tsv"
     )
@@ -55,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
                 f"{args.encoded}: set {name} has a sentence of {most} tokens; raise --longest {args.longest}."
             )
     corpus, valid = corpora[args.train], corpora[args.valid]
-    lessons = Lessons(corpus, budget=args.budget, smoothing=args.label_smoothing, seed=args.seed)
+    lessons = Lessons(corpus, budget=recipe.batch, smoothing=args.label_smoothing, seed=args.seed)
     network = build(sizes, args.seed).to(where)
     facts = {"recipe": recipe.to_json(), "label_smoothing": args.label_smoothing, "sizes": asdict(sizes)}
     facts["epochs"] = args.steps / lessons.batches.steps(1)
@@ -71,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
         points=args.points,
     )
     last = trained.curve[-1]
-    training_options.refuse_divergence(trained, args.learning_rate)
+    training_options.refuse_divergence(trained, "the member", recipe)
     write_curve(trained.curve, folder / "curve.tsv", "validation_nll")
     facts |= {"loss": last.loss, "validation_nll": last.measured, "sentences": corpus.sentences}
     write_network(folder, trained.network, tokenizer.digest, facts)

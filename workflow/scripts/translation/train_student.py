@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from genovision import checkpoints, devices
+from genovision import checkpoints, devices, training_options
 from genovision.errors import InputError
 from genovision.training import train, write_curve
-from genovision.translation import training_options
 from genovision.translation.families import noise_of
 from genovision.translation.logit_noise import HIGH, LOW
 from genovision.translation.network import read_network
@@ -55,7 +54,14 @@ def parser() -> argparse.ArgumentParser:
         "validation sentences (default matched for a student of a support, 1 for one of the whole vocabulary, as published)",
     )
     p.add_argument("--dropout", type=float, metavar="P", help="in training (default that of the member)")
-    training_options.add(p, learning_rate=5e-4, seed="order and dropout")
+    training_options.add(
+        p,
+        batch=400,
+        of="target tokens",
+        batch_option="--budget",
+        learning_rate=5e-4,
+        seed="order and dropout",
+    )
     p.add_argument(
         "--out",
         required=True,
@@ -91,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
     cache = read_cache(args.teachers, tokenizer.digest)
     bounds = (LOW, args.scale_limit) if noise_of(args.family) else None
     student = begin(member.to(where), args.family, cache, dropout=args.dropout, bounds=bounds)
-    lessons = Lessons(student, cache, budget=args.budget, seed=args.seed, weight=args.weight, centre=args.centre)
+    lessons = Lessons(student, cache, budget=recipe.batch, seed=args.seed, weight=args.weight, centre=args.centre)
     facts = {
         "recipe": recipe.to_json(),
         "family": args.family,
@@ -116,7 +122,7 @@ def main(args: argparse.Namespace) -> None:
         points=args.points,
     )
     last = trained.curve[-1]
-    training_options.refuse_divergence(trained, args.learning_rate)
+    training_options.refuse_divergence(trained, f"the student {args.family}", recipe)
     write_curve(trained.curve, folder / "curve.tsv", "validation_kl")
     student = student._replace(network=trained.network)
     if noise_of(args.family):
