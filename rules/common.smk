@@ -321,17 +321,14 @@ def resampled(name):
 
 
 def origin(name):
-    """Where a set of sequences comes from, for the table: name, kind, parents, sampler, evaluations, threshold; - for what it has not."""
+    """Where a set of sequences comes from, for the table: name, kind and parents, the refined one first; - for none."""
     if name in GENERATORS:
-        how = GENERATORS[name]["sampling"]
-        sampler, number = how.get("sampler"), how.get("nfe") or how.get("rounds")
-        return name, name, "-", sampler or "-", number or "-", "-"
+        return name, name, "-"
     if name in REFINEMENTS:
         entry = REFINEMENTS[name]
         kind = f"random_{entry['control']}" if entry["control"] else f"absorb & escape, {entry['rule']}"
-        parents = entry["like"] or " + ".join(entry[key] for key in ("diffusion", "autoregression"))
-        return name, kind, parents, "-", "-", "-" if entry["control"] else entry["threshold"]
-    return name, "real" if name in ("train", "test") else "floor", "-", "-", "-", "-"
+        return name, kind, entry["like"] or " + ".join(entry[key] for key in ("diffusion", "autoregression"))
+    return name, "real" if name in ("train", "test") else "floor", "-"
 
 
 def refined(name):

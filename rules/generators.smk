@@ -329,6 +329,7 @@ rule sample_generator:
         generator=lambda wildcards: generator_files(wildcards.generator),
     output:
         samples="results/dna/samples/{generator}.npz",
+        table="results/dna/samples/{generator}.tsv",
         sets=expand("results/dna/sets/{species}/{{generator}}.fa", species=LEARNED),
     log:
         "logs/sample_generator/{generator}.log",
@@ -356,7 +357,7 @@ rule sample_generator:
     shell:
         "python {params.repo:q}/workflow dna/sample_generator --generator results/dna/generators/{wildcards.generator} --data {input.data:q}"
         " --name {wildcards.generator} --number {params.number} {params.options} {params.posterior} --threads {params.threads} --device {params.device}"
-        " --seed {params.seed} --out {output.samples:q} --sets {output.sets:q} > {log:q} 2>&1"
+        " --seed {params.seed} --out {output.samples:q} --table {output.table:q} --sets {output.sets:q} > {log:q} 2>&1"
 
 
 rule calibrate_generator:
@@ -637,6 +638,7 @@ rule join_generators:
         uncertainty="results/dna/uncertainty/evidence.tsv",
         predicted="results/dna/generators/bits_evidence.tsv",
         calibrations=expand("results/dna/calibration/{generator}.json", generator=PAIR.values()),
+        draws=[f"results/dna/samples/{name}.tsv" for name in JUDGED if name in GENERATORS],
         edits=expand("results/dna/refined/{refinement}.tsv", refinement=REFINEMENTS),
         bits=expand("results/dna/generators/{autoregressive}/bits.tsv", autoregressive=KINDS["autoregression"]),
         autoencoders=expand("results/dna/autoencoders/{autoencoder}/statistics.tsv", autoencoder=USED_AUTOENCODERS),
@@ -669,7 +671,7 @@ rule join_generators:
         "Joining the measures of all generators"
     shell:
         "python {params.repo:q}/workflow dna/join_generators --measures {input.measures:q} {input.judgements:q} --evidence {input.evidence:q} {input.judged:q}"
-        " {input.uncertainty:q} {input.predicted:q} {params.origins} --calibration {input.calibrations:q} --edits {input.edits:q} --bits {input.bits:q}"
+        " {input.uncertainty:q} {input.predicted:q} {params.origins} --calibration {input.calibrations:q} --draws {input.draws:q} --edits {input.edits:q} --bits {input.bits:q}"
         " --autoencoders {input.autoencoders:q} {params.pair} --systems {params.systems:q} --table {output.table:q} --means {output.means:q}"
         " --summary {output.summary:q} --evidence-out {output.evidence:q} --edits-out {output.edits:q} --bits-out {output.bits:q}"
         " --autoencoders-out {output.autoencoders:q} --conditions {output.conditions:q} > {log:q} 2>&1"

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from genovision import checkpoints  # noqa: E402
 from genovision.alphabet import decode, encode  # noqa: E402
 from genovision.arrays import read_arrays, write_arrays  # noqa: E402
 from genovision.dna.autoregression import bits_per_base, read_autoregression  # noqa: E402
@@ -193,6 +194,32 @@ def test_sample_generator_says_what_is_wrong(command, tiny, others, tmp_path):
     assert "magic" in wrong("--sampler", "magic", "--generator", tiny / "latent")
     assert "0 evaluations: give 1 or more" in wrong("--nfe", 0, "--generator", tiny / "onehot")
     assert "rounds 81 must lie in 1 to 80" in wrong("--rounds", 81, "--generator", tiny / "masked")
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "transformer", "masked", "onehot"])
+def test_a_model_without_probabilities_draws_nothing_and_the_place_is_named(command, tiny, tmp_path, kind):
+    shutil.copytree(tiny / kind, tmp_path / "model")
+    (path,) = (tmp_path / "model").glob("*.safetensors")
+    tensors = checkpoints.read_tensors(path)
+    checkpoints.write_tensors({name: tensor * float("nan") for name, tensor in tensors.items()}, path)
+    outputs = [tmp_path / name for name in ("o.npz", "a.fa", "b.fa")]
+    options = ("--generator", tmp_path / "model", "--data", tiny / "s.npz", "--name", "x", "--out", outputs[0])
+    wrong = refused(command, "dna/sample_generator", (*options, "--sets", *outputs[1:]), outputs)
+    assert "gives no probability (nan) for sequence 0 at position 0" in wrong()
+
+
+def test_how_a_set_was_drawn_is_written(command, tiny, tmp_path):
+    table = tmp_path / "t.tsv"
+    for kind, given, expected in (
+        ("onehot", ("--nfe", 3), {"nfe": 3}),
+        ("masked", ("--rounds", 4), {"rounds": 4}),
+        ("recurrent", ("--temperature", 0.5), {"temperature": 0.5}),
+    ):
+        (code, err), _ = sample(command, tiny, tmp_path, kind, "--number", 2, *given, "--table", table)
+        assert code == 0, err
+        row = read_table(table).iloc[0]
+        assert row["set"] == kind and {name: row[name] for name in expected} == expected
+        assert pd.isna(row["sampler"]) == (kind != "onehot")
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(command, tiny, tmp_path):
@@ -538,7 +565,15 @@ def joining(folder):
     replicates = [("x", "fred", r["set"], r["species"], k, r["value"]) for r in rows for k in (-1, 0, 1)]
     columns = ["system", "metric", "side", "group", "replicate", "value"]
     write_table(pd.DataFrame(replicates, columns=columns), folder / "e.tsv")
-    write_table(pd.DataFrame({"set": ["ae"], "rule": ["natural"], "edit_rate": [0.5]}), folder / "edits.tsv")
+    edits = {
+        "set": ["ae", "ae_refill"],
+        "rule": ["natural", "refill"],
+        "threshold": [0.85, None],
+        "edit_rate": [0.5, 0.5],
+    }
+    write_table(pd.DataFrame(edits), folder / "edits.tsv")
+    draws = {"set": ["dm", "ar"], "sampler": ["dpm++2m", None], "nfe": [10, None], "rounds": [None, None]}
+    write_table(pd.DataFrame(draws), folder / "draws.tsv")
     (folder / "model").mkdir()
     bits = pd.DataFrame({"species": ["A_one"], "model": ["markov5"], "bits_per_base": [1.9]})
     write_table(bits, folder / "model" / "bits.tsv")
@@ -550,7 +585,7 @@ def joining(folder):
     }
     evidence = [folder / "o_discdiff.tsv", folder / "o_absorb_escape.tsv"]
     options = ["--measures", folder / "m.tsv", "--evidence", folder / "e.tsv", "--edits", folder / "edits.tsv"]
-    options += ["--set", "train", "real", "-", "-", "-", "-", "--set", "ae", "refined", "dm+ar", "-", "-", "0.85"]
+    options += ["--set", "train", "real", "-", "--set", "ae", "refined", "dm + ar", "--draws", folder / "draws.tsv"]
     options += ["--bits", folder / "model" / "bits.tsv", "--calibration", folder / "dm.json", "--pair", "dm", "ar"]
     options += ["--systems", "discdiff", "absorb_escape", "--evidence-out", *evidence]
     options += [text for name, path in outputs.items() for text in (f"--{name}", path)]
@@ -563,7 +598,9 @@ def test_tables_of_all_sets_are_joined(command, tmp_path):
     assert code == 0, err
     table = read_table(outputs["table"])
     assert table["set"].tolist() == ["train", "train", "ae", "ae"] and (table["floor"] == 1.0).all()
-    assert table[table["set"] == "ae"]["threshold"].tolist() == [0.85, 0.85]
+    own = table[table["set"] == "ae"].iloc[0]
+    assert (own["threshold"], own["sampler"], own["nfe"]) == (0.85, "dpm++2m", 10)
+    assert table.loc[table["set"] == "train", ["threshold", "sampler", "nfe"]].isna().all(axis=None)
     assert read_table(outputs["means"]).set_index("set")["value"].to_dict() == {"train": 1.0, "ae": 3.0}
     for system, path in zip(("discdiff", "absorb_escape"), evidence, strict=True):
         assert set(read_table(path)["system"]) == {system} and len(read_table(path)) == 12
@@ -576,14 +613,14 @@ def test_join_generators_says_what_is_wrong(command, tmp_path):
     options, outputs, evidence = joining(tmp_path)
     wrong = refused(command, "dna/join_generators", options, [*outputs.values(), *evidence])
     assert "--evidence-out names 2 files for 1 --systems" in wrong("--systems", "discdiff")
-    assert "--set ae is there twice" in wrong("--set", "ae", "x", "-", "-", "-", "-")
+    assert "--set ae is there twice" in wrong("--set", "ae", "x", "-")
     assert "is there twice; give each table once" in wrong("--measures", tmp_path / "m.tsv", tmp_path / "m.tsv")
     assert "has no column species, length, set" in wrong("--measures", tmp_path / "e.tsv")
     assert "has no column system" in wrong("--evidence", tmp_path / "m.tsv")
     table = read_table(tmp_path / "m.tsv")
     write_table(table.assign(set=table["set"].replace("ae", "gan")), tmp_path / "m2.tsv")
     assert "the set gan has no origin; name it with --set" in wrong("--measures", tmp_path / "m2.tsv")
-    assert "has no column set, rule, edit_rate" in wrong("--edits", tmp_path / "model" / "bits.tsv")
+    assert "has no column set, rule, threshold, edit_rate" in wrong("--edits", tmp_path / "model" / "bits.tsv")
     assert "has no column species, model, bits_per_base" in wrong("--bits", tmp_path / "edits.tsv")
     (tmp_path / "x.json").write_text("{")
     assert "x.json is no whole JSON file" in wrong("--calibration", tmp_path / "x.json")

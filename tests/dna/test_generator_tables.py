@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genovision.dna.generator_tables import ORIGIN, TIDY, conditions, difference, mean_over_species, summary, tidy
+from genovision.dna.generator_tables import (
+    ORIGIN,
+    TIDY,
+    conditions,
+    difference,
+    mean_over_species,
+    origins,
+    summary,
+    tidy,
+)
 from genovision.errors import InputError
 
 ORIGINS = pd.DataFrame(
@@ -38,6 +47,30 @@ def test_every_row_has_its_floor_and_its_origin_in_the_order_of_the_sets():
         0
     ]
     assert own["value"] == 7.0 and own["floor"] == 3.0 and own["sampler"] == "dpm++2m"
+
+
+def test_a_refinement_has_the_sampler_of_what_it_refines_and_the_threshold_it_went_by():
+    sets = [
+        ("dm", "dm", ""),
+        ("masked", "masked", ""),
+        ("ae", "natural", "dm + ar"),
+        ("other", "natural", "masked + ar"),
+    ]
+    sets += [("like_ae", "refill", "ae"), ("shuffle", "floor", "")]
+    draws = pd.DataFrame(
+        [("dm", "dpm++2m", 10.0, np.nan), ("masked", np.nan, np.nan, 16.0)], columns=["set", "sampler", "nfe", "rounds"]
+    )
+    edits = pd.DataFrame({"set": ["ae", "other", "like_ae"], "threshold": [0.1, 0.85, np.nan]})
+    found = origins(sets, draws, edits)
+    assert list(found.columns) == ORIGIN
+    assert found[["set", "sampler", "nfe", "threshold"]].to_numpy().tolist() == [
+        ["dm", "dpm++2m", "10", ""],
+        ["masked", "", "16", ""],
+        ["ae", "dpm++2m", "10", "0.1"],
+        ["other", "", "16", "0.85"],
+        ["like_ae", "dpm++2m", "10", ""],
+        ["shuffle", "", "", ""],
+    ]
 
 
 def test_a_set_without_origin_or_twice_is_told():

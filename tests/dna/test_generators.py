@@ -13,7 +13,7 @@ from genovision.dna import autoregression  # noqa: E402
 from genovision.dna.examples import check_length, check_names, read_examples  # noqa: E402
 from genovision.dna.generators import (  # noqa: E402
     OPTIONS,
-    check_options,
+    effective_options,
     open_generator,
     read_facts,
 )
@@ -97,11 +97,13 @@ def test_a_species_that_the_model_lacks_is_told_with_those_it_has(generator):
 
 def test_options_of_other_kinds_are_refused(generator):
     taken = TAKEN[generator.kind]
-    check_options(generator, taken)
+    parameters = inspect.signature(generator.draw).parameters
+    usual = {name: parameters[name].default for name in taken}
+    assert effective_options(generator, {}) == usual
+    assert effective_options(generator, {taken[-1]: 0.5}) == usual | {taken[-1]: 0.5}
     for option in set(OPTIONS) - set(taken):
         with pytest.raises(InputError, match=f"kind {generator.kind} takes {', '.join(taken)}, not {option}"):
-            check_options(generator, [option])
-    assert set(taken) <= set(inspect.signature(generator.draw).parameters)
+            effective_options(generator, {option: 1})
 
 
 def test_options_out_of_range_are_refused(generator):

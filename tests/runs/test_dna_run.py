@@ -74,6 +74,11 @@ def test_every_set_has_every_measure_and_its_floor(finished):
         assert wanted <= set(own["metric"]) and set(own["species"]) == {"A_thaliana", "S_cerevisiae"}
         assert (own["n"] == 80).all()
     assert table.loc[table["metric"] == "fred", "floor"].notna().all()
+    first = table.drop_duplicates("set").set_index("set")
+    chosen = json.loads((finished / "results/dna/refinement/chosen.json").read_text())["setting"]
+    assert first.loc["absorb_chosen", "threshold"] == chosen["threshold"]
+    assert first.loc[["discdiff", "absorb_chosen"], ["sampler", "nfe"]].notna().all(axis=None)
+    assert first.loc["chosen_letters", ["threshold"]].isna().all() and first.loc["masked_diffusion", "nfe"] > 0
 
 
 def test_controls_edit_as_much_as_what_they_are_compared_with(finished):

@@ -28,6 +28,30 @@ SUMMARY = {
 }
 
 
+def origins(sets: Sequence[tuple[str, str, str]], draws: pd.DataFrame, edits: pd.DataFrame) -> pd.DataFrame:
+    """Where each set comes from, columns ORIGIN, empty for what it has not, in the order given.
+
+    sets:  name, kind and parents, which are joined by " + ", the refined one first
+    draws: of dna/sample_generator, set, sampler, nfe, rounds: what a generator was asked with; a refinement has its first parent's
+    edits: of dna/refine_samples, set and threshold: what a refinement went by, chosen or given
+    """
+    drawn, thresholds = draws.set_index("set"), edits.set_index("set")["threshold"]
+    parent = {name: parents.split(" + ")[0] for name, _, parents in sets}
+
+    def asked(name: str) -> tuple[str, str]:
+        if name in drawn.index:
+            row = drawn.loc[name]
+            number = row["nfe"] if pd.notna(row["nfe"]) else row["rounds"]
+            return row["sampler"] if pd.notna(row["sampler"]) else "", f"{number:g}" if pd.notna(number) else ""
+        return asked(parent[name]) if parent.get(name) else ("", "")
+
+    rows = []
+    for name, kind, parents in sets:
+        threshold = thresholds.get(name, np.nan)
+        rows.append((name, kind, parents, *asked(name), f"{threshold:g}" if pd.notna(threshold) else ""))
+    return pd.DataFrame(rows, columns=ORIGIN)
+
+
 def tidy(tables: Sequence[pd.DataFrame], origins: pd.DataFrame, floor: str) -> pd.DataFrame:
     """All measures with the floor set's value beside each and where the set comes from, columns TIDY.
 

@@ -12,7 +12,7 @@ Samplers are those of genovision.samplers by name.
 import inspect
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -97,10 +97,14 @@ def open_generator(folder: str | os.PathLike, device: torch.device | str = "cpu"
     return readers[kind](folder, device)
 
 
-def check_options(generator: Generator, options: Iterable[str]) -> None:
-    """InputError for an option that `draw` of this kind of generator does not take."""
+def effective_options(generator: Generator, given: Mapping[str, float | str]) -> dict[str, float | str]:
+    """All options that `draw` of this kind of generator goes by, those of `given` in the place of their defaults.
+
+    InputError for one that it does not take.
+    """
     found = inspect.signature(generator.draw).parameters.values()
-    known = [one.name for one in found if one.kind is one.KEYWORD_ONLY and one.name in OPTIONS]
-    for name in options:
+    known = {one.name: one.default for one in found if one.kind is one.KEYWORD_ONLY and one.name in OPTIONS}
+    for name in given:
         if name not in known:
             raise InputError(f"a generator of kind {generator.kind} takes {', '.join(known)}, not {name}.")
+    return known | dict(given)

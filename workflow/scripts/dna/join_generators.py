@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genovision.dna.generator_tables import ORIGIN, conditions, mean_over_species, summary, tidy
+from genovision.dna.generator_tables import conditions, mean_over_species, origins, summary, tidy
 from genovision.errors import InputError
 from genovision.tables import read_table, write_table
 
@@ -22,12 +22,13 @@ def parser() -> argparse.ArgumentParser:
         "--set",
         required=True,
         action="append",
-        nargs=6,
-        metavar=("NAME", "KIND", "PARENTS", "SAMPLER", "NFE", "T"),
-        help="where a set comes from, - for what it has not; once per set, in the order of the table",
+        nargs=3,
+        metavar=("NAME", "KIND", "PARENTS"),
+        help="what a set is, and `A + B` for parents or -; once per set, in the order of the table",
     )
     p.add_argument("--floor", default="train", metavar="SET", help="set of column `floor` (default train)")
     p.add_argument("--calibration", nargs="*", default=[], metavar="JSON", help="of dna/calibrate_generator")
+    p.add_argument("--draws", nargs="*", default=[], metavar="TSV", help="of dna/sample_generator")
     p.add_argument("--edits", nargs="*", default=[], metavar="TSV", help="of dna/refine_samples")
     p.add_argument("--bits", nargs="*", default=[], metavar="TSV", help="of dna/train_autoregression")
     p.add_argument("--autoencoders", nargs="*", default=[], metavar="TSV", help="statistics of dna/train_autoencoder")
@@ -58,13 +59,15 @@ def _together(paths: list[str], columns: list[str], name: str | None = None) -> 
 def main(args: argparse.Namespace) -> None:
     if len(args.systems) != len(args.evidence_out):
         raise InputError(f"--evidence-out names {len(args.evidence_out)} files for {len(args.systems)} --systems.")
-    origins = pd.DataFrame([["" if cell == "-" else cell for cell in row] for row in args.set], columns=ORIGIN)
-    if origins["set"].duplicated().any():
-        raise InputError(f"--set {origins.loc[origins['set'].duplicated(), 'set'].iloc[0]} is there twice.")
-    table = tidy([read_table(path, MEASURES) for path in args.measures], origins, args.floor)
+    names = [name for name, *_ in args.set]
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise InputError(f"--set {twice[0]} is there twice.")
+    edits = _together(args.edits, ["set", "rule", "threshold", "edit_rate"])
+    draws = _together(args.draws, ["set", "sampler", "nfe", "rounds"])
+    known = origins([tuple("" if cell == "-" else cell for cell in row) for row in args.set], draws, edits)
+    table = tidy([read_table(path, MEASURES) for path in args.measures], known, args.floor)
     evidence = _together(args.evidence, EVIDENCE)
     means = mean_over_species(table, evidence)
-    edits = _together(args.edits, ["set", "rule", "edit_rate"])
     calibrations = {}
     for path in args.calibration:
         try:
@@ -78,7 +81,7 @@ def main(args: argparse.Namespace) -> None:
     autoencoders = _together(args.autoencoders, [], "autoencoder")
     write_table(table, args.table)
     write_table(means, args.means)
-    write_table(summary(means, origins), args.summary)
+    write_table(summary(means, known), args.summary)
     for system, path in zip(args.systems, args.evidence_out, strict=True):
         write_table(evidence.assign(system=system), path)
     write_table(edits, args.edits_out)

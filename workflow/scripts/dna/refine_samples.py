@@ -103,8 +103,10 @@ def main(args: argparse.Namespace) -> None:
         write_set(args.name, decode(tokens[samples.species == label]), path)
     write_samples(args.out, Samples(tokens, samples.confidence, samples.species, samples.names, edited=edited))
     facts = summary(edited, confidence, setting.threshold, samples.tokens, tokens)
-    columns = {"set": args.name, "rule": args.control or setting.rule, "confidence": setting.confidence}
-    columns |= {"proposal": setting.proposal, "threshold": setting.threshold, **facts}
+    columns = {"set": args.name, "rule": args.control or setting.rule}
+    columns |= {"confidence": setting.confidence, "proposal": setting.proposal, "threshold": setting.threshold, **facts}
+    if args.control:  # goes by no confidence
+        columns |= dict.fromkeys(("confidence", "proposal", "threshold", "share_below"))
     write_table(pd.DataFrame([columns]), args.table)
     print(
         f"{args.name}: {100 * facts['edit_rate']:.2f} % of bases written, {100 * facts['changed_rate']:.2f} % changed"

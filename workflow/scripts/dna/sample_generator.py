@@ -3,14 +3,16 @@
 import argparse
 
 import numpy as np
+import pandas as pd
 import torch
 
 from genovision import devices
 from genovision.alphabet import decode
 from genovision.dna.examples import Drawn, Samples, check_length, check_names, read_examples, write_samples
 from genovision.dna.fasta import write_set
-from genovision.dna.generators import OPTIONS, check_options, open_generator
+from genovision.dna.generators import OPTIONS, effective_options, open_generator
 from genovision.errors import InputError
+from genovision.tables import write_table
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,8 +31,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="auto", metavar="NAME", help=devices.HELP)
     p.add_argument("--seed", type=int, default=0, help="non-negative whole number (default 0)")
     p.add_argument("--out", required=True, metavar="NPZ", help="tokens, confidence, species, posterior")
+    p.add_argument("--table", metavar="TSV", help="how they were drawn: sampler, nfe, rounds, guidance, temperature")
     p.add_argument("--sets", required=True, nargs="+", metavar="FASTA", help="one per species, in label order")
     return p
+
+
+def _check_finite(folder: str, confidence: np.ndarray) -> None:
+    """InputError naming the first place where the model gave no probability."""
+    if not np.isfinite(confidence).all():
+        row, place = np.argwhere(~np.isfinite(confidence))[0]
+        raise InputError(
+            f"{folder} gives no probability (nan) for sequence {row} at position {place}: its weights are damaged or its training "
+            "diverged; train it again."
+        )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -48,10 +61,14 @@ def main(args: argparse.Namespace) -> None:
     counts = [args.number or int((held_out == label).sum()) for label in range(len(examples.names))]
     labels = np.repeat(np.arange(len(counts)), counts)
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
-    check_options(generator, given)
+    settings = effective_options(generator, given)
     drawn = Drawn(*generator.draw(labels, args.seed, **given))
+    _check_finite(args.generator, drawn.confidence)
     posterior = generator.posterior(drawn.tokens, labels, args.seed) if args.posterior else None
     for label, path in enumerate(args.sets):
         write_set(args.name, decode(drawn.tokens[labels == label]), path)
     write_samples(args.out, Samples(drawn.tokens, drawn.confidence, labels, examples.names, posterior))
+    if args.table:
+        row = {"set": args.name} | {name: settings.get(name) for name in OPTIONS}
+        write_table(pd.DataFrame([row]), args.table)
     print(f"{args.name}: {len(labels)} sequences, mean confidence {drawn.confidence.mean():.3f}")
