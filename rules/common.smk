@@ -258,6 +258,9 @@ def score_options(world, files):
     )
 
 
+WORDS = {"codewords": {}, "uncounted": {"prediction": "codewords", "no_counts": True}}
+
+
 def grid_factors():
     """The designed experiment on latent models: name -> autoencoder, prediction, betas, width, seed. Only patches have codewords."""
     grid, known = config["dna"]["grid"], config["dna"]["autoencoders"]
@@ -265,7 +268,7 @@ def grid_factors():
         f"grid_{autoencoder}_{prediction}_{betas}_{width}_{seed}": (autoencoder, prediction, betas, width, seed)
         for autoencoder, widths in grid.get("steps", {}).items()
         for prediction in grid["predictions"]
-        if prediction != "codewords" or known[autoencoder]["architecture"] == "patch"
+        if prediction not in WORDS or known[autoencoder]["architecture"] == "patch"
         for betas in grid["betas"]
         for width in widths
         for seed in range(grid["seeds"])
@@ -284,16 +287,17 @@ def grid_members():
         number = grid["steps"][autoencoder][width] / grid["slower"].get(prediction, 1)
         steps = {"steps": max(1, round(number)), "batch": grid["batch"]}
         rest = {"kind": "latent", "autoencoder": autoencoder, "sampling": {}, "gpu": 0, "seed": seed}
-        members[name] = rest | size | steps | {"prediction": prediction, "betas": betas}
+        members[name] = rest | size | steps | {"prediction": prediction, "betas": betas} | WORDS.get(prediction, {})
     return members
 
 
 def model_options(entry):
     """Options of the command that trains a DNA model, for its entry in the configuration."""
-    elsewhere = ["sampling", "autoencoder", "gpu", "seed", "unscaled"]
+    flags = ["unscaled", "no_counts"]
+    elsewhere = ["sampling", "autoencoder", "gpu", "seed", *flags]
     elsewhere += ["kind"] if entry.get("kind") == "latent" else []
     found = options({key: value for key, value in entry.items() if key not in elsewhere})
-    return f"{found} --unscaled" if entry.get("unscaled") else found
+    return " ".join([found, *(f"--{flag.replace('_', '-')}" for flag in flags if entry.get(flag))])
 
 
 def device(gpu):

@@ -196,6 +196,12 @@ def _untaught(told: dict, dna: dict) -> str | None:
                 "config key translation.packages.home_assistant: without it translation.corpora needs files of the folds "
                 "train, valid and test."
             )
+        longest = told["member"].get("longest", 256)
+        if told["limit"] > longest:
+            return (
+                f"config key translation.limit: {told['limit']} tokens, and networks read {longest}; "
+                "raise translation.member.longest too."
+            )
         if told["decoding"]["hypotheses"] > told["decoding"]["beam"]:
             return f"config key translation.decoding.hypotheses: a beam of {told['decoding']['beam']} has no more than that."
     if "dna" in told["tasks"]:

@@ -251,6 +251,7 @@ def test_a_generator_is_asked_about_real_sequences(command, tiny, tmp_path, kind
     value, low, high = told["calibration_error"]
     assert 0 <= low <= high <= 1 and 0 <= value <= 1
     assert all(0 <= number <= 1 for found in told["error_auroc"].values() for number in found)
+    assert set(told["error_auroc"]) == ({"posterior", "decoder"} if kind == "latent" else {"posterior"})
     assert set(table["generator"]) == {kind} and table["n"].sum() == 50 * 80
     first = (tmp_path / "o.json").read_bytes()
     assert calibration_of(command, tiny, tmp_path, kind)[0] == 0

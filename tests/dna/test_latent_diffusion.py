@@ -28,6 +28,7 @@ from genovision.dna.latent_diffusion import (  # noqa: E402
     read_latent_diffusion,
     scale_of,
 )
+from genovision.resampling import stream  # noqa: E402
 from genovision.samplers.catalogue import run, settings  # noqa: E402
 from genovision.samplers.denoisers import read_denoiser  # noqa: E402
 from genovision.samplers.references import open_denoiser  # noqa: E402
@@ -341,6 +342,20 @@ def test_the_posterior_knows_the_words_and_says_little_of_the_rest(trained):
     assert near[:, 20:].max(axis=2).mean() < 0.8
     again = model.posterior(spoilt, labels, 0, tau=0.8, batch=7)
     np.testing.assert_allclose(again, posterior, atol=1e-5)
+
+
+def test_a_decoder_is_as_sure_of_a_wrong_base_as_of_the_right_one(trained):
+    model = read_latent_diffusion(trained)
+    spoilt = codes(40, seed=5)[0].copy()
+    spoilt[:, 10] = (spoilt[:, 10] + 1) % 4
+    sure = model.decoder_confidence(spoilt, 0)
+    assert sure.shape == (40, LENGTH) and sure.dtype == np.float32
+    moments = model.autoencoder.encode(torch.from_numpy(spoilt))
+    noise = stream(0, "latent diffusion/decoder").standard_normal(moments.mean.shape, dtype=np.float32)
+    probabilities = model.autoencoder.decode(moments.sample(torch.from_numpy(noise))).softmax(dim=-1)
+    np.testing.assert_allclose(sure, probabilities.amax(dim=-1).detach(), atol=1e-5)
+    np.testing.assert_allclose(model.decoder_confidence(spoilt, 0, batch=7), sure, atol=1e-5)
+    assert abs(sure[:, 10].mean() - sure[:, 20:].mean()) < 0.1
 
 
 def test_a_label_that_is_none_lists_the_species(trained):

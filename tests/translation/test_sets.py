@@ -173,9 +173,23 @@ def test_what_is_drawn_does_not_depend_on_order_or_other_sets(pairs, others, tok
     assert not other.equals(sets)
 
 
+def test_sets_out_of_domain_are_as_large_as_the_smallest(pairs, others, tokenizer):
+    fewer = others[~others["id"].isin([f"names-{n}" for n in range(13)])]
+    sizes = make_sets(pairs, fewer, tokenizer, seed=0, rate=0.1).groupby(["role", "set"]).size()
+    assert set(sizes["ood"]) == {7} and set(sizes["valid_ood"]) == {5} and sizes["test", "test"] == 8
+    # a sentence of one token has no other order, and is in no permuted set
+    one = next(text for token in range(5, 200) if len(tokenizer.encode([text := tokenizer.decode([token])])[0]) == 2)
+    first = pairs.index[pairs["fold"] == "test"][0]
+    dull = pairs.copy()
+    dull.loc[first, "source"] = one
+    found = make_sets(dull, others, tokenizer, seed=0, rate=0.1)
+    assert set(found.groupby(["role", "set"]).size()["ood"]) == {7}
+    assert pairs.loc[first, "id"] not in set(found.loc[found["set"] == "permuted", "id"])
+
+
 def test_a_set_that_is_too_small_says_how_many_there_are(pairs, others, tokenizer):
-    with pytest.raises(InputError, match="names has 7 sentences, 8 are needed"):
-        make_sets(pairs, others[~others["id"].isin([f"names-{n}" for n in range(13)])], tokenizer, seed=0, rate=0.1)
+    with pytest.raises(InputError, match="the set names has 1 sentence; two or more are needed"):
+        make_sets(pairs, others[~others["id"].isin([f"names-{n}" for n in range(19)])], tokenizer, seed=0, rate=0.1)
     with pytest.raises(InputError, match="no row of the fold valid"):
         make_sets(pairs[pairs["fold"] != "valid"], others, tokenizer, seed=0, rate=0.1)
     with pytest.raises(InputError, match="x has 100 sentences, 101 are needed"):

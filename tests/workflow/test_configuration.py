@@ -89,6 +89,10 @@ def test_defaults_fill_a_short_configuration():
         ({"systems": ["epd"]}, "config key systems[0]: 'epd' is not one of"),
         ({"text_to_image__worlds": ["moon"]}, "config key text_to_image.worlds[0]: 'moon' is not one of"),
         (
+            {"translation__limit": 300},
+            "config key translation.limit: 300 tokens, and networks read 256; raise translation.member.longest too",
+        ),
+        (
             {"translation__decoding": {"beam": 1, "hypotheses": 2}},
             "config key translation.decoding.hypotheses: a beam of 1",
         ),

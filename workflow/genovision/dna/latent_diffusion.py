@@ -361,6 +361,26 @@ class LatentDiffusion:
             total += self._in_batches(lambda part, told: self._expected(part, time, told, kept), noisy, labels, batch)
         return (total / repeats).numpy()
 
+    def decoder_confidence(
+        self, tokens: npt.NDArray[np.uint8], seed: int, *, batch: int = _BATCH
+    ) -> npt.NDArray[np.float32]:
+        """The decoder's largest probability (N, L) at each place of given sequences (N, L), from a latent drawn of the encoder's: what the
+        published rule of Absorb & Escape goes by, in sequences whose right bases are known."""
+        rng, codes = stream(seed, "latent diffusion/decoder"), torch.from_numpy(np.ascontiguousarray(tokens))
+        shape = (len(tokens), *self.denoiser.shape)
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+        def moments(part: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+            found = self.autoencoder.encode(part)
+            return torch.stack([found.mean, (found.logvar / 2).exp()], dim=1)
+
+        labels = torch.zeros(len(tokens), dtype=torch.int64)  # no autoencoder asks for them
+        mean, deviation = self._in_batches(moments, codes, labels, batch).unbind(dim=1)
+        sure = self._in_batches(
+            lambda part, _: self.autoencoder.decode(part).softmax(dim=-1), mean + deviation * noise, labels, batch
+        )
+        return sure.amax(dim=-1).numpy()
+
     def _labels(self, labels: npt.NDArray[np.int64]) -> torch.Tensor:
         labels = np.asarray(labels)
         known = [f"{label} ({name})" for label, name in enumerate((*self.names, "any"))]

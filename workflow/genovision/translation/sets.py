@@ -137,8 +137,10 @@ def draw(rows: pd.DataFrame, number: int, seed: int, label: str) -> pd.DataFrame
 
 
 def make_sets(pairs: pd.DataFrame, others: pd.DataFrame, tokenizer, *, seed: int, rate: float) -> pd.DataFrame:
-    """All sets as one table with the columns `COLUMNS`: the folds, then sets out of domain as large as test, then those as large as valid.
+    """All sets as one table with the columns `COLUMNS`: the folds, then sets out of domain, then those for choices.
 
+    Sets out of domain are of one size, that of test, or of the smallest of them where one has fewer sentences; those for choices likewise,
+    with valid. InputError where that leaves fewer than two.
     pairs: id, source, target, fold;  others: set, role, id, source, target.  Matched and spoilt sentences keep the id of the pair they
     come from. `tokens` holds ids, separated by spaces, where encoding the source would not give them (permuted ones).
     """
@@ -148,23 +150,30 @@ def make_sets(pairs: pd.DataFrame, others: pd.DataFrame, tokenizer, *, seed: int
             raise InputError(f"the pairs have no row of the fold {fold}; build the bitext again.")
     parts = [rows.assign(set=fold, role=fold, tokens="") for fold, rows in folds.items()]
     for role, fold, prefix in (("ood", "test", ""), ("valid_ood", "valid", "valid_")):
-        number = len(folds[fold])
         foreign = others[others["role"] == role]
-        for name in dict.fromkeys(foreign["set"]):
-            rows = draw(foreign[foreign["set"] == name], number, seed, name)
-            parts.append(rows.assign(tokens=""))
-        parts.append(_permuted_set(folds[fold], f"{prefix}permuted", role, tokenizer, seed))
-        parts.append(_noised_set(folds[fold], f"{prefix}noised", role, rate, seed))
+        there = {name: foreign[foreign["set"] == name] for name in dict.fromkeys(foreign["set"])}
+        permuted_name, noised_name = f"{prefix}permuted", f"{prefix}noised"
+        spoilt = {permuted_name: _with_other_orders(folds[fold], tokenizer), noised_name: folds[fold]}
+        sizes = {name: len(rows) for name, rows in (there | spoilt).items()}
+        smallest = min(sizes, key=sizes.get)
+        if sizes[smallest] < 2:
+            raise InputError(f"the set {smallest} has {sizes[smallest]} sentence; two or more are needed.")
+        drawn = {name: draw(rows, sizes[smallest], seed, name) for name, rows in (there | spoilt).items()}
+        parts += [drawn[name].assign(tokens="") for name in there]
+        parts.append(_permuted_set(drawn[permuted_name], permuted_name, role, tokenizer, seed))
+        parts.append(_noised_set(drawn[noised_name], noised_name, role, rate, seed))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
+def _with_other_orders(rows: pd.DataFrame, tokenizer) -> pd.DataFrame:
+    """Those whose tokens, the end aside, are not all equal."""
+    tokens = tokenizer.encode(rows["source"].tolist())
+    return rows[[len(set(np.asarray(row[:-1]).tolist())) > 1 for row in tokens]]
+
+
 def _permuted_set(rows: pd.DataFrame, name: str, role: str, tokenizer, seed: int) -> pd.DataFrame:
-    found = []
-    for number, tokens in zip(rows["id"], tokenizer.encode(rows["source"].tolist()), strict=True):
-        try:
-            found.append(permuted(tokens, stream(seed, f"{name} {number}")))
-        except ValueError as error:
-            raise InputError(f"sentence {number} cannot be permuted ({error}); leave it out of the pairs.") from error
+    tokens = tokenizer.encode(rows["source"].tolist())
+    found = [permuted(row, stream(seed, f"{name} {number}")) for number, row in zip(rows["id"], tokens, strict=True)]
     texts = [tokenizer.decode(tokens) for tokens in found]
     ids = [" ".join(map(str, tokens.tolist())) for tokens in found]
     return rows.assign(set=name, role=role, source=texts, target="", tokens=ids)

@@ -11,6 +11,7 @@ from genovision.atomic import replacing
 from genovision.dna import autoregression, calibration
 from genovision.dna.examples import check_length, check_names, read_examples
 from genovision.dna.generators import Autoregression, open_generator
+from genovision.dna.latent_diffusion import LatentDiffusion
 from genovision.errors import InputError
 from genovision.resampling import bootstrap_counts, interval, stream
 from genovision.tables import write_table
@@ -104,8 +105,8 @@ def main(args: argparse.Namespace) -> None:
         "error_auroc": {"posterior": spread(located(likely, places, counts))},
         "sequences": len(codes),
     }
-    if hasattr(generator, "decoder_confidence"):
-        sure = generator.decoder_confidence(wrong)
+    if isinstance(generator, LatentDiffusion):
+        sure = generator.decoder_confidence(wrong, args.seed)
         facts["error_auroc"]["decoder"] = spread(located(sure, places, counts))
     with replacing(args.out) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")

@@ -19,6 +19,8 @@ from genovision.dna.selection import METRICS, Validation
 from genovision.errors import InputError
 from genovision.tables import write_table
 
+_OTHERS = 1_000_003  # further than any seed of a refinement that is judged
+
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
@@ -123,8 +125,10 @@ def main(args: argparse.Namespace) -> None:
     add(samples.tokens, rule="diffusion", control="none")
     add(alone.tokens, alone.species, rule="autoregression", control="none")
     pool, values = examples.of("train"), []
+    # the refined sets that are judged later draw others: a choice should not know them
+    seed = args.seed + _OTHERS
     for setting in tqdm(tried, desc="settings", disable=None):
-        tokens, edited = refine(samples, network, setting, calibration=calibration, seed=args.seed)
+        tokens, edited = refine(samples, network, setting, calibration=calibration, seed=seed)
         confidence = confidence_of(samples, setting.confidence, calibration)
         facts = summary(edited, confidence, setting.threshold, samples.tokens, tokens)
         name = setting.rule if setting.proposal == "autoregression" else "product"
@@ -132,7 +136,7 @@ def main(args: argparse.Namespace) -> None:
         values.append(add(tokens, control="none", **columns).loc[args.metric, "value"])
         # controls know nothing of rules, only how much is edited: those of one rule stand for all
         for kind, label in (("refill", "random_refill"), ("letters", "random_letters")) if name == "threshold" else ():
-            tokens, places = control(samples, edited, kind, network=network, pool=pool, seed=args.seed)
+            tokens, places = control(samples, edited, kind, network=network, pool=pool, seed=seed)
             written = summary(places, confidence, setting.threshold, samples.tokens, tokens)
             add(tokens, control=label, **(columns | written))
     best = int(np.argmax(values) if args.metric.startswith("cor") else np.argmin(values))

@@ -1,4 +1,4 @@
-"""Draw the sets of an experiment: the folds of the bitext, and sets out of domain as large as test (or as large as valid, for choices)."""
+"""Draw the sets of an experiment: the folds of the bitext, and sets out of domain of one size, at most that of test (or of valid)."""
 
 import argparse
 
