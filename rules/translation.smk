@@ -49,6 +49,7 @@ for title, path, caption in [
     *(
         [
             ("Is the teachers' spread a sign of OOD", "figures/diagnosis.svg", "translation_diagnosis"),
+            ("What settings of the teachers are worth", "settings.tsv", "translation_settings"),
             ("Scales by rank in the vocabulary", "figures/scales.svg", "translation_scales"),
             ("What truncation leaves out", "teachers/0/truncation.tsv", "translation_truncation"),
             ("The sets", "sets_summary.tsv", "translation_sets"),
@@ -470,6 +471,7 @@ rule diagnose_teachers:
     output:
         spread=f"{BITEXT}/spread.tsv",
         experiment=f"{BITEXT}/experiment.tsv",
+        settings=f"{BITEXT}/settings.tsv",
     log:
         "logs/diagnose_teachers.log",
     benchmark:
@@ -496,7 +498,8 @@ rule diagnose_teachers:
     shell:
         "python {params.repo:q}/workflow translation/diagnose_teachers {params.members} {params.others} {params.students}"
         " --tokenizer {input.tokenizer:q} --encoded {input.encoded:q} --sets {input.sets:q} {params.experiment} --device {params.device}"
-        " --threads {params.threads} --seed {params.seed} --spread {output.spread:q} --experiment {output.experiment:q} > {log:q} 2>&1"
+        " --threads {params.threads} --seed {params.seed} --spread {output.spread:q} --experiment {output.experiment:q}"
+        " --settings {output.settings:q} > {log:q} 2>&1"
 
 
 rule evaluate_edd:

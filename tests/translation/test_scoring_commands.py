@@ -129,9 +129,10 @@ def test_the_diagnosis_has_every_source_and_setting(made, command, tmp_path):
     given = [*diagnosed(made), "--others", made / "members/2", made / "members/3", "--k", 4, 16, "--temperatures", 2]
     for folder in ("first", "second"):
         out = ["--spread", tmp_path / folder / "spread.tsv", "--experiment", tmp_path / folder / "experiment.tsv"]
+        out += ["--settings", tmp_path / folder / "settings.tsv"]
         code, told = command("translation/diagnose_teachers", *given, *out)
         assert code == 0, told
-    for name in ("spread.tsv", "experiment.tsv"):
+    for name in ("spread.tsv", "experiment.tsv", "settings.tsv"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     spread = read_table(tmp_path / "first" / "spread.tsv")
     assert set(spread["source"]) == {"teachers", "laplace", "laplace_top"} and set(spread["set"]) == {
@@ -144,6 +145,11 @@ def test_the_diagnosis_has_every_source_and_setting(made, command, tmp_path):
     assert set(experiment["smoothing"]) == {0.0, 0.1} and set(experiment["k"]) == {4, 16, 280}
     assert set(experiment["members"]) == {1, 2} and set(experiment["temperature"]) == {1.0, 2.0}
     assert set(experiment.loc[experiment["base"] == "yes", "measure"]) == {"total", "mutual_information", "spread"}
+    settings = read_table(tmp_path / "first" / "settings.tsv")
+    assert settings["chosen"].tolist() == ["yes"] + ["no"] * (len(settings) - 1)
+    assert settings["value"].is_monotonic_decreasing and (settings["base"] == "yes").sum() == 1
+    known = experiment[(experiment["measure"] == "mutual_information") & (experiment["set"] == "ood_mean")]
+    assert len(settings) == len(known)
 
 
 def placed(made, change):
@@ -209,6 +215,7 @@ def test_sets_and_their_encoding_must_agree(made, command, tmp_path):
 )
 def test_bad_input_of_the_diagnosis_is_one_sentence(made, command, tmp_path, change, sentence):
     out = ["--spread", tmp_path / "spread.tsv", "--experiment", tmp_path / "experiment.tsv"]
+    out += ["--settings", tmp_path / "settings.tsv"]
     code, told = command("translation/diagnose_teachers", *diagnosed(made), *placed(made, change), *out)
     assert code == 2 and sentence in told.splitlines()[-1]
     assert not list(tmp_path.iterdir())

@@ -243,6 +243,16 @@ def experiment_table(
     return pd.DataFrame(rows)
 
 
+def settings_table(experiment: pd.DataFrame) -> pd.DataFrame:
+    """What the settings are worth where choices may look: the rows of an `experiment_table` of validation sets for mutual information and
+    the mean of the sets out of domain, the best first, with a column chosen (yes for it)."""
+    rows = experiment[(experiment["measure"] == KNOWLEDGE) & (experiment["set"] == MEAN)]
+    rows = rows.sort_values("value", ascending=False, kind="stable").reset_index(drop=True)
+    rows = rows.drop(columns=["measure", "set", "mean_test"])
+    rows.insert(0, "chosen", np.where(rows.index == 0, "yes", "no"))
+    return rows
+
+
 def _areas(confidences: Mapping[str, Floats], test: str, draws: Draws) -> dict[str, Floats]:
     """AUROC (R + 1,) of every other set; the sentences of a set are drawn alike for everything that is asked of it."""
     counts = {key: draws(key, len(values)) for key, values in confidences.items()}

@@ -1,5 +1,6 @@
 """Is the disagreement of the teachers a signal of OOD sentences, where in the vocabulary, and what does it depend on? At the tokens of the
-ensemble's own translations; beside it the scales that students of logits predict there."""
+ensemble's own translations; beside it the scales that students of logits predict there. Which setting is the best is asked of sets of
+validation alone."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tokenizer", required=True, metavar="FILE", help="that the sets were encoded with")
     p.add_argument("--encoded", required=True, metavar="NPZ", help="of translation/encode_sets")
     p.add_argument(
-        "--sets", required=True, metavar="TSV", help="of translation/build_sets: sets of role test and ood are read"
+        "--sets", required=True, metavar="TSV", help="of translation/build_sets; all roles but training are read"
     )
     p.add_argument("--sentences", type=int, default=0, metavar="N", help="the first of each set; 0 = all (default 0)")
     p.add_argument("--k", type=int, nargs="*", default=[], metavar="K", help="tokens told apart, besides all")
@@ -62,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--spread", required=True, metavar="TSV", help="spread and scales by rank of the token")
     p.add_argument(
         "--experiment", required=True, metavar="TSV", help="AUROC by k, temperature, members and label smoothing"
+    )
+    p.add_argument(
+        "--settings", required=True, metavar="TSV", help="the same settings on sets of validation, best first"
     )
     return p
 
@@ -78,20 +82,25 @@ def main(args: argparse.Namespace) -> None:
         teachers[smoothing] = members
     own = next(iter(teachers))
     students = {name: _student(name, folder, tokenizer.digest, where) for name, folder in args.students}
-    corpora = _corpora(args, tokenizer.digest)
+    corpora, validation = (
+        _corpora(args, tokenizer.digest, *roles) for roles in (("test", "ood"), ("valid", "valid_ood"))
+    )
     base, tried = diagnosis.settings(tokenizer.size, len(args.members), args.temperatures, args.k)
-    found = {}
+    found: dict[float, dict[str, diagnosis.Found]] = {smoothing: {} for smoothing in teachers}
+    chosen_on: dict[float, dict[str, diagnosis.Found]] = {smoothing: {} for smoothing in teachers}
     for smoothing, members in teachers.items():
-        some = students if smoothing == own else {}
-        for name, corpus in corpora.items():
-            one = diagnosis.diagnose(_chunks(members, some, corpus), corpus.sentences, tried)
-            found.setdefault(smoothing, {})[name] = one
-            print(f"{name}: {len(one.positions[diagnosis.TEACHERS])} tokens, label smoothing {smoothing:g}", flush=True)
+        for kept, sets, some in ((found, corpora, students if smoothing == own else {}), (chosen_on, validation, {})):
+            for name, corpus in sets.items():
+                one = diagnosis.diagnose(_chunks(members, some, corpus), corpus.sentences, tried)
+                kept[smoothing][name] = one
+                tokens = len(one.positions[diagnosis.TEACHERS])
+                print(f"{name}: {tokens} tokens, label smoothing {smoothing:g}", flush=True)
     draws = Draws(args.replicates, args.seed)
     spread = diagnosis.spread_table(found[own], tokenizer.size, draws)
     experiment = diagnosis.experiment_table(found, base, own, draws)
     write_table(spread, args.spread)
     write_table(experiment, args.experiment)
+    write_table(diagnosis.settings_table(diagnosis.experiment_table(chosen_on, base, own, draws)), args.settings)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -135,15 +144,15 @@ def _student(name: str, folder: str, vocabulary: str, where: torch.device) -> Ca
     return scales
 
 
-def _corpora(args: argparse.Namespace, vocabulary: str) -> dict[str, Corpus]:
-    """The test set first, then the OOD sets."""
+def _corpora(args: argparse.Namespace, vocabulary: str, inside: str, outside: str) -> dict[str, Corpus]:
+    """The set of role `inside` first, then those of role `outside`."""
     sets = read_sets(args.sets)
     roles = dict(zip(sets["set"], sets["role"], strict=True))
     names = sorted(
-        (name for name, role in roles.items() if role in ("test", "ood")), key=lambda name: roles[name] != "test"
+        (name for name, role in roles.items() if role in (inside, outside)), key=lambda name: roles[name] != inside
     )
-    if len(names) < 2 or [roles[name] for name in names[:2]] != ["test", "ood"]:
-        raise InputError(f"{args.sets}: one set of role test and some of role ood are needed.")
+    if [roles[name] for name in names[:2]] != [inside, outside]:
+        raise InputError(f"{args.sets}: one set of role {inside} and some of role {outside} are needed.")
     found = {}
     for name in names:
         corpus = read_corpus(args.encoded, name, vocabulary)
