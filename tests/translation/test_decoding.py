@@ -168,6 +168,20 @@ def test_passes_are_counted():
     assert counter.passes == 2 * (1 + max(len(one.tokens) for (one,) in found))
 
 
+def test_rows_that_had_ended_are_counted_until_a_fifth_of_a_batch_has():
+    rows = [0, 3, 7, 11, 12, 15, 19, 22, 25, 28, 31]
+    counter, corpus = Counter(), reversals(32)
+    found = translate([taught()], padded_source(corpus, rows), counter=counter)
+    there, idle = [len(best.tokens) for (best,) in found], 0  # lengths of sentences in the batch
+    for step in range(max(there)):
+        ended = sum(length <= step for length in there)
+        idle += ended
+        if sum(length <= step + 1 for length in there) >= 0.2 * len(there):
+            there = [length for length in there if length > step + 1]
+    assert len({len(best.tokens) for (best,) in found}) > 2
+    assert counter.idle == idle <= 0.2 * sum(len(best.tokens) for (best,) in found)
+
+
 def test_forced_log_probabilities_are_those_of_each_token():
     translator = taught()
     source, target = torch.tensor([[4, 5, 2], [6, 2, 0]]), torch.tensor([[5, 2, 0], [7, 8, 2]])

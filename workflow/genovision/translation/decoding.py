@@ -30,10 +30,11 @@ class Hypothesis(NamedTuple):
 
 
 class Counter:
-    """Passes of a network, forwards over a batch: an encoder's or a decoder's step counts one for each member."""
+    """passes: forwards of a network over a batch, an encoder's or a decoder's step counts one for each member;  idle: rows of greedy steps
+    whose sentence had ended, as good as padding"""
 
     def __init__(self):
-        self.passes = 0
+        self.passes = self.idle = 0
 
 
 def limit_of(source_tokens: int, ratio: float = 2.0, least: int = 16) -> int:
@@ -139,6 +140,7 @@ def _greedy(progress, limits: torch.Tensor, counter: Counter, **_) -> list[list[
     tokens = torch.full((number,), START, device=device)
     ended = torch.zeros(number, dtype=torch.bool, device=device)
     for position in range(longest):
+        counter.idle += int(ended.sum())
         log_probs = _end_only(_log_probs(progress, tokens, counter), limits[owner] <= position + 1)
         best, tokens = log_probs.max(dim=1)
         growing = owner[~ended]

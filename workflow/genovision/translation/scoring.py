@@ -94,7 +94,7 @@ def score_corpus(
         decoded - begun,
         time.process_time() - decoded,
         counter.passes + 2 * len(batches) * len(networks),
-        _padding(corpus, budget, pairs, batches),
+        _padding(corpus, budget, pairs, batches, counter.idle),
     )
     return Scored([some[0] for some in said], measures), cost
 
@@ -116,13 +116,13 @@ def _combined(said: Sequence[Sequence[Hypothesis]], found: dict[str, Floats], te
     return combined
 
 
-def _padding(corpus: Corpus, budget: int, pairs: Corpus, batches: Sequence[npt.NDArray]) -> float:
-    """Padding per token of what was decoded (sources) and scored (both sides)."""
+def _padding(corpus: Corpus, budget: int, pairs: Corpus, batches: Sequence[npt.NDArray], idle: int) -> float:
+    """Padding per token of what was encoded, decoded (`idle` rows of sentences that had ended) and scored (both sides)."""
     lengths = corpus.source_lengths
     full = sum(len(rows) * int(lengths[rows].max()) for rows in source_batches(corpus, budget))
-    real = int(lengths.sum())
-    scored = int(pairs.source_lengths.sum() + pairs.target_lengths.sum())
-    return (full - real + waste(pairs, batches) * scored) / (real + scored)
+    real, said = int(lengths.sum()), int(pairs.target_lengths.sum())
+    scored = int(pairs.source_lengths.sum()) + said
+    return (full - real + idle + waste(pairs, batches) * scored) / (real + said + scored)
 
 
 # --- judges --------------------------------------------------------------------------------------------------------------------------
