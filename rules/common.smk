@@ -270,7 +270,8 @@ def grid_factors():
         for prediction in grid["predictions"]
         if prediction not in WORDS or known[autoencoder]["architecture"] == "patch"
         for betas in grid["betas"]
-        for width in widths
+        for width, steps in (widths or {}).items()
+        if steps
         for seed in range(grid["seeds"])
     }
 
