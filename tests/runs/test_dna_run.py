@@ -10,7 +10,7 @@ from checkouts import planned, run_workflow
 
 pytestmark = [pytest.mark.run, pytest.mark.data]
 OVERLAY = ("--configfile", "config/test_dna.yaml")
-CLAIMS = [*range(1, 10), *range(38, 46)]
+CLAIMS = [*range(1, 10), *range(38, 46), 50]
 MADE = [
     *("autoregressive", "autoregressive_1", "discdiff", "onehot_diffusion", "masked_diffusion"),
     *("absorb_escape", "random_refill", "random_letters", "absorb_sampled", "absorb_threshold"),
