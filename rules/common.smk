@@ -258,6 +258,7 @@ def score_options(world, files):
     )
 
 
+# Predictions of the grid that need codewords -> what they set beside or instead of `prediction`
 WORDS = {"codewords": {}, "uncounted": {"prediction": "codewords", "no_counts": True}}
 
 

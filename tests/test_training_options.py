@@ -19,7 +19,7 @@ def parsed(*given, **options):
 
 
 def test_a_recipe_is_made_of_the_options():
-    args = parsed("--steps", "7", "--budget", "400", "--seed", "3", "--average", "0", batch_option="--budget")
+    args = parsed("--steps", "7", "--budget", "400", "--seed", "3", "--average", "0", of="target tokens")
     assert training_options.recipe(args) == Recipe(7, 400, 1e-3, 0.01, 0.0, seed=3)
     assert (args.points, args.save_every, args.threads, args.device) == (8, 500, 1, "auto")
 

@@ -7,6 +7,8 @@ from genovision import devices
 from genovision.errors import InputError
 from genovision.training import Recipe, Trained
 
+BATCHES = {"sequences": "--batch", "images": "--batch", "target tokens": "--budget"}  # what is counted -> its option
+
 
 def add(
     p: argparse.ArgumentParser,
@@ -16,7 +18,6 @@ def add(
     learning_rate: float | str,
     seed: str,
     of: str = "sequences",
-    batch_option: str = "--batch",
     weight_decay: float = 0.01,
     average: float | None = 0.99,
     save_every: int = 500,
@@ -25,7 +26,7 @@ def add(
 ) -> None:
     """Add them, with these defaults; a text describes several, which `recipe` is then given. Steps without a default are required.
 
-    of:      what a batch is counted in;  seed: what it is the seed of
+    of:      what a batch is counted in, of BATCHES;  seed: what it is the seed of
     average: None leaves the option out, and the last weights are kept
     device:  whether the command can run on a GPU
     """
@@ -39,12 +40,12 @@ def add(
             default=None if several else default,
             required=default is None,
             metavar=letter,
-            dest="batch" if name == batch_option else None,
+            dest="batch" if name == BATCHES[of] else None,
             help=text,
         )
 
     number("--steps", int, steps, "N", "of training")
-    number(batch_option, int, batch, "B", f"{of} per step")
+    number(BATCHES[of], int, batch, "B", f"{of} per step")
     number("--learning-rate", float, learning_rate, "X", "the highest one")
     number("--weight-decay", float, weight_decay, "X", "of the weights")
     if average is not None:

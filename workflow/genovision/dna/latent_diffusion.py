@@ -29,6 +29,7 @@ from genovision.devices import device_of
 from genovision.dna.autoencoders import (
     FACTS,
     Autoencoder,
+    Moments,
     PatchAutoencoder,
     read_autoencoder,
     read_facts,
@@ -371,14 +372,11 @@ class LatentDiffusion:
         noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
         def moments(part: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-            found = self.autoencoder.encode(part)
-            return torch.stack([found.mean, (found.logvar / 2).exp()], dim=1)
+            return torch.stack([*self.autoencoder.encode(part)], dim=1)
 
         labels = torch.zeros(len(tokens), dtype=torch.int64)  # no autoencoder asks for them
-        mean, deviation = self._in_batches(moments, codes, labels, batch).unbind(dim=1)
-        sure = self._in_batches(
-            lambda part, _: self.autoencoder.decode(part).softmax(dim=-1), mean + deviation * noise, labels, batch
-        )
+        latents = Moments(*self._in_batches(moments, codes, labels, batch).unbind(dim=1)).sample(noise)
+        sure = self._in_batches(lambda part, _: self.autoencoder.decode(part).softmax(dim=-1), latents, labels, batch)
         return sure.amax(dim=-1).numpy()
 
     def _labels(self, labels: npt.NDArray[np.int64]) -> torch.Tensor:

@@ -33,7 +33,6 @@ def parser() -> argparse.ArgumentParser:
         p,
         batch=400,
         of="target tokens",
-        batch_option="--budget",
         learning_rate=2e-3,
         seed="weights, order and dropout, a member's own",
     )

@@ -54,14 +54,7 @@ def parser() -> argparse.ArgumentParser:
         "validation sentences (default matched for a student of a support, 1 for one of the whole vocabulary, as published)",
     )
     p.add_argument("--dropout", type=float, metavar="P", help="in training (default that of the member)")
-    training_options.add(
-        p,
-        batch=400,
-        of="target tokens",
-        batch_option="--budget",
-        learning_rate=5e-4,
-        seed="order and dropout",
-    )
+    training_options.add(p, batch=400, of="target tokens", learning_rate=5e-4, seed="order and dropout")
     p.add_argument(
         "--out",
         required=True,
